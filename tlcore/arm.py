@@ -1,0 +1,529 @@
+"""One arm: a strategy with a seed, from its labelled images to its `RunRecord`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from tlcore.backend import environment, resolve_precision
+from tlcore.data import Dataset, get_dataset, load
+from tlcore.data.adapt import adapt, check_no_overlap, describe_adaptation
+from tlcore.data.labels import Split, augment, batch_order, split_labels
+from tlcore.errors import Stopped
+from tlcore.experiment import (
+    CurvePoint,
+    DatasetUse,
+    Event,
+    Experiment,
+    LabelBudget,
+    RunRecord,
+    Selection,
+    StageUse,
+)
+from tlcore.features import FrozenStages
+from tlcore.models import Backbone, get_backbone
+from tlcore.models.build import HEAD, Shape, Weights, build_model, count_parameters, initial_weights, set_weights
+from tlcore.pretrain import Checkpoint, source_checkpoint
+from tlcore.strategies import get_strategy
+from tlcore.train import Program, accuracy, cross_entropy, predict, scaled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from tlcore.policy import Phase, Recipe
+
+LOOKS = 12
+LOOK_AT_MOST = 256  # training images that a look evaluates
+IMAGES_A_CALL = 12_800  # bounds the copy that one call of fit makes
+C_GRID = (0.01, 0.1, 1.0, 10.0)
+
+
+def run_arm(
+    experiment: Experiment,
+    strategy: str,
+    seed: int,
+    on_event: Callable[[Event], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> RunRecord:
+    """Train and measure one arm.
+
+    The learning rate is chosen on the validation part of the label budget, every candidate trained for the full number
+    of steps on the rest; then the arm trains on the whole budget with the chosen rate, and the test set is read once.
+
+    Args:
+        experiment: What to run.
+        strategy: Name of the arm's strategy.
+        seed: Seed of its labelled images, first weights and batch order.
+        on_event: Told what happens, in this thread.
+        should_stop: Asked every few steps.
+
+    Returns:
+        The record.
+
+    Raises:
+        UserError: If data or a source model cannot be had, or the two tasks share images.
+        Stopped: If `should_stop` said so.
+    """
+    on_event(Event(kind="arm_started", strategy=strategy, seed=seed, text="preparing the images"))
+    arm = _Arm(experiment, strategy, seed, on_event, should_stop)
+    if arm.recipe.learner == "pixels":
+        record = arm.run_pixels()
+    elif not arm.recipe.phases:
+        record = arm.run_untrained()
+    else:
+        record = arm.run_network()
+    on_event(
+        Event(kind="arm_finished", strategy=strategy, seed=seed, fraction=1.0, text=record.message, record=record)
+    )
+    return record
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """The target as every arm of an experiment sees it."""
+
+    dataset: Dataset
+    shape: Shape
+    x_test: NDArray[np.uint8]
+    adaptation: str
+
+    @property
+    def classes(self) -> int:
+        return len(self.dataset.spec.classes)
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset.sha256}/{self.shape}"
+
+
+@lru_cache(maxsize=2)
+def _task(source: str, target: str) -> _Task:
+    """Images are fitted to the source's input, for every arm alike: the architecture that is given sets the input."""
+    check_no_overlap(source, target)
+    dataset, shape = load(target), get_dataset(source).shape
+    return _Task(dataset, shape, adapt(dataset.x_test, shape), describe_adaptation(dataset.spec.shape, shape))
+
+
+@lru_cache(maxsize=16)
+def _program(
+    backbone: Backbone, shape: Shape, classes: int, precision: str, first: int, frozen: frozenset[str]
+) -> Program:
+    """Programs are kept: another seed or rate of the same policy starts at once."""
+    program = Program(backbone, shape, classes, precision=precision, first=first, frozen=frozen)
+    # Tracing belongs to no arm's time, so one step is made here.
+    inputs = np.zeros((1, *program.model.input_shape[1:]), dtype=np.float32)
+    program.fit(inputs, np.zeros(1, dtype=np.int64), 1)
+    program.logits(inputs)
+    return program
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """What a pass through a recipe's phases gave."""
+
+    weights: Weights
+    steps: int
+    seconds: float
+    diverged_at: int | None
+    curve: tuple[CurvePoint, ...] = ()
+
+
+@dataclass(eq=False)
+class _Arm:
+    experiment: Experiment
+    strategy: str
+    seed: int
+    on_event: Callable[[Event], None]
+    should_stop: Callable[[], bool]
+    phase_seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        values = self.experiment
+        self.backbone = get_backbone(values.backbone)
+        self.recipe: Recipe = get_strategy(self.strategy).recipe(self.backbone, values.cut)
+        self.precision = resolve_precision(values.precision)
+        self.task = _task(values.source, values.target)
+        self.split: Split = split_labels(
+            self.task.dataset, values.labels_per_class, values.validation_per_class, self.seed
+        )
+        images = self.task.dataset.x_train
+        self.labelled = scaled(adapt(images[self.split.labelled], self.task.shape))
+        self.labels = self.task.dataset.y_train[self.split.labelled]
+        self.observed = adapt(images[self.split.observation], self.task.shape)
+        self.observed_labels = self.task.dataset.y_train[self.split.observation]
+        # Positions within the label budget: its first rows are the validation part (see `split_labels`).
+        validation = len(self.split.validation)
+        self.everything = np.arange(len(self.labels))
+        self.validation, self.training = self.everything[:validation], self.everything[validation:]
+        self.checkpoint: Checkpoint | None = None
+        if self.recipe.needs_source:
+            self.checkpoint = source_checkpoint(
+                values.source, values.backbone, self.precision, self.on_event, self.should_stop
+            )
+
+    # --- the three kinds of arm ---------------------------------------------------------------------------------
+
+    def run_network(self) -> RunRecord:
+        start = self.first_weights()
+        rates = (self.experiment.learning_rate,) if self.experiment.learning_rate else self.experiment.learning_rates
+        if len(rates) == 1:
+            selection = Selection(setting="learning_rate", method="fixed by the experiment", chosen=rates[0])
+        else:
+            selection = self._select_rate(start, rates)
+        assert selection.chosen is not None  # by construction of both branches
+        trained = self._train(start, selection.chosen, self.everything, look_at=self._look_steps())
+        message = ""
+        if trained.diverged_at is not None:
+            message = (
+                f"diverged: the loss was no longer a finite number by step {trained.diverged_at} "
+                f"at learning rate {selection.chosen:g}; a lower rate would be the thing to try"
+            )
+        with self._timed("test"):
+            logits = self._logits(trained.weights, self.task.x_test, f"{self.task.name}/test")
+            labelled = self._logits(trained.weights, self.labelled, self._labelled_name)
+            observed = self._logits(trained.weights, self.observed, self._observed_name)
+        return self._record(
+            test_logits=logits,
+            train_accuracy=accuracy(labelled, self.labels),
+            validation_accuracy=accuracy(observed, self.observed_labels),
+            trained=trained,
+            selection=selection,
+            weights=trained.weights,
+            message=message,
+        )
+
+    def run_untrained(self) -> RunRecord:
+        """Direct reuse: the source model as it is, its outputs read as if they were the target's classes."""
+        assert self.checkpoint is not None  # a recipe without phases keeps the source's head, and so needs it
+        weights = self.checkpoint.weights
+        classes = weights[HEAD][1].size
+        model = build_model(self.backbone, self.task.shape, classes, self.precision)
+        set_weights(model, weights)
+        with self._timed("test"):
+            outputs = {
+                name: predict(model, images)
+                for name, images in (("test", self.task.x_test), ("train", self.labelled), ("seen", self.observed))
+            }
+        return self._record(
+            test_logits=outputs["test"],
+            train_accuracy=accuracy(outputs["train"], self.labels),
+            validation_accuracy=accuracy(outputs["seen"], self.observed_labels),
+            trained=_Trained(weights, 0, 0.0, None),
+            selection=Selection(setting="none", method="nothing is trained"),
+            weights=weights,
+            message="",
+        )
+
+    def run_pixels(self) -> RunRecord:
+        """Logistic regression on the same labelled images; its C chosen as the networks' rate is."""
+        flat = self.labelled.reshape(len(self.labelled), -1)
+        scores: dict[str, float] = {}
+        with self._timed("selection"):
+            for done, c in enumerate(C_GRID):
+                fitted = fit_pixels(flat[self.training], self.labels[self.training], c)
+                scores[f"{c:g}"] = float(fitted.score(flat[self.validation], self.labels[self.validation]))
+                self._tell("select", (done + 1) / (len(C_GRID) + 1), f"tried C = {c:g}")
+        # The strongest regularisation among the best: `max` keeps the first of equals.
+        best = max(C_GRID, key=lambda c: scores[f"{c:g}"])
+        begin = time.perf_counter()
+        with self._timed("training"):
+            fitted = fit_pixels(flat, self.labels, best)
+        seconds = time.perf_counter() - begin
+        with self._timed("test"):
+            test = self._pixel_scores(fitted, scaled(self.task.x_test))
+            observed = self._pixel_scores(fitted, scaled(self.observed))
+        return self._record(
+            test_logits=test,
+            train_accuracy=float(fitted.score(flat, self.labels)),
+            validation_accuracy=accuracy(observed, self.observed_labels),
+            trained=_Trained({}, 0, seconds, None),
+            selection=Selection(
+                setting="C", method="best accuracy on the validation part", scores=scores, chosen=best
+            ),
+            weights={"pixels": [np.asarray(fitted.coef_), np.asarray(fitted.intercept_)]},
+            message="",
+        )
+
+    # --- their parts --------------------------------------------------------------------------------------------
+
+    def first_weights(self) -> Weights:
+        """The seed's own weights, with the source's in the stages that are transferred."""
+        weights = initial_weights(self.backbone, self.task.shape, self.task.classes, self.seed)
+        if self.checkpoint is not None:
+            weights |= {stage: self.checkpoint.weights[stage] for stage in self.recipe.transferred}
+        return weights
+
+    def _select_rate(self, start: Weights, rates: Sequence[float]) -> Selection:
+        scores: dict[str, float] = {}
+        ranked: list[tuple[float, float, float]] = []
+        with self._timed("selection"):
+            for done, rate in enumerate(rates):
+                trained = self._train(start, rate, self.training)
+                logits = self._logits(trained.weights, self.labelled, self._labelled_name)[self.validation]
+                labels = self.labels[self.validation]
+                score, loss = accuracy(logits, labels), cross_entropy(logits, labels)
+                scores[f"{rate:g}"] = score
+                # Few validation images give many ties: the lower cross-entropy decides; a diverged candidate is last.
+                ranked.append((score, -loss, rate) if np.isfinite(loss) else (-1.0, -np.inf, rate))
+                self._tell("select", (done + 1) / (len(rates) + 1), f"tried learning rate {rate:g}")
+        return Selection(
+            setting="learning_rate",
+            method="best accuracy on the validation part, then lowest cross-entropy",
+            scores=scores,
+            chosen=max(ranked)[2],
+        )
+
+    def _train(
+        self, start: Weights, rate: float, rows: NDArray[np.int64], look_at: Sequence[int] = ()
+    ) -> _Trained:
+        """Go through the recipe's phases on some of the labelled images, looking at the model on the way."""
+        values, total = self.experiment, self.experiment.steps
+        order = batch_order(len(rows), values.batch_size, total, self.seed)
+        weights, step, seconds = dict(start), 0, 0.0
+        curve: list[CurvePoint] = []
+        limit = values.seconds if look_at else None
+        for phase, end in _phase_ends(self.recipe.phases, total):
+            program, frozen = self._phase_program(phase, weights)
+            with self._timed("features"):
+                inputs = None if values.augmentation != "none" else frozen(self.labelled, self._labelled_name)
+            program.restart(weights, rate * phase.rate)
+            if look_at and step == 0:
+                curve.append(self._look(program, frozen, 0, 0.0))
+            for stop in _chunk_ends(step, end, look_at, max(1, IMAGES_A_CALL // values.batch_size)):
+                picked = rows[order[step:stop].reshape(-1)]
+                if inputs is None:
+                    changed = augment(
+                        self.labelled[picked], values.augmentation, self.seed, first=step * values.batch_size
+                    )
+                    batch = frozen(changed)
+                else:
+                    batch = inputs[picked]
+                begin = time.perf_counter()
+                spent = seconds
+                done = program.fit(
+                    scaled(batch),
+                    self.labels[picked],
+                    values.batch_size,
+                    lambda spent=spent, begin=begin: self.should_stop()
+                    or (limit is not None and spent + time.perf_counter() - begin >= limit),
+                )
+                seconds += time.perf_counter() - begin
+                step += done
+                if self.should_stop():
+                    raise Stopped
+                out_of_time = limit is not None and seconds >= limit
+                if look_at and (step in look_at or out_of_time):
+                    curve.append(self._look(program, frozen, step, seconds))
+                    if curve[-1].train_loss is None:
+                        return _Trained(weights | program.weights(), step, seconds, step, tuple(curve))
+                if out_of_time:
+                    return _Trained(weights | program.weights(), step, seconds, None, tuple(curve))
+            program.assert_frozen(weights)
+            weights = weights | program.weights()
+        if look_at:
+            self.phase_seconds["training"] = seconds
+        return _Trained(weights, step, seconds, None, tuple(curve))
+
+    def _phase_program(self, phase: Phase, weights: Weights) -> tuple[Program, FrozenStages]:
+        names = self.backbone.stage_names
+        first = next((i for i, name in enumerate(names) if name not in phase.policy.frozen), len(names))
+        rest = phase.policy.frozen.difference(names[:first])
+        program = _program(self.backbone, self.task.shape, self.task.classes, self.precision, first, rest)
+        return program, FrozenStages(self.backbone, self.task.shape, self.precision, first, weights)
+
+    def _look(self, program: Program, frozen: FrozenStages, step: int, seconds: float) -> CurvePoint:
+        with self._timed("looks"):
+            seen = frozen(self.labelled, self._labelled_name)[:LOOK_AT_MOST]
+            logits = program.logits(seen)
+            observed = program.logits(frozen(self.observed, self._observed_name))
+            loss = cross_entropy(logits, self.labels[:LOOK_AT_MOST])
+            point = CurvePoint(
+                step=step,
+                seconds=round(seconds, 4),
+                train_loss=loss if np.isfinite(loss) else None,
+                train_accuracy=accuracy(logits, self.labels[:LOOK_AT_MOST]),
+                validation_accuracy=accuracy(observed, self.observed_labels),
+            )
+        candidates = 0 if self.experiment.learning_rate else len(self.experiment.learning_rates)
+        fraction = (candidates + step / self.experiment.steps) / (candidates + 1) if step else 0.0
+        self.on_event(
+            Event(kind="point", strategy=self.strategy, seed=self.seed, fraction=fraction, text="training", point=point)
+        )
+        return point
+
+    def _logits(
+        self, weights: Weights, images: NDArray[np.uint8] | NDArray[np.float32], name: str
+    ) -> NDArray[np.float32]:
+        """Outputs of the whole network, through the last phase's program and its cached features."""
+        program, frozen = self._phase_program(self.recipe.phases[-1], weights)
+        set_weights(program.model, weights)
+        return program.logits(frozen(images, name))
+
+    def _look_steps(self) -> tuple[int, ...]:
+        total = self.experiment.steps
+        return tuple(sorted({round(total * part / LOOKS) for part in range(1, LOOKS + 1)} - {0}))
+
+    @staticmethod
+    def _pixel_scores(fitted: LogisticRegression, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        outputs = np.asarray(fitted.decision_function(images.reshape(len(images), -1)), dtype=np.float32)
+        # Two classes give one column, the second class's score.
+        return outputs if outputs.ndim == 2 else np.stack([-outputs, outputs], axis=1)
+
+    @property
+    def _labelled_name(self) -> str:
+        return f"{self.task.name}/{self.split.sha256}"
+
+    @property
+    def _observed_name(self) -> str:
+        return f"{self.task.name}/observation"
+
+    def _tell(self, kind: str, fraction: float, text: str) -> None:
+        self.on_event(
+            Event.model_validate(
+                {"kind": kind, "strategy": self.strategy, "seed": self.seed, "fraction": fraction, "text": text}
+            )
+        )
+        if self.should_stop():
+            raise Stopped
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.phase_seconds[what] = self.phase_seconds.get(what, 0.0) + time.perf_counter() - start
+
+    def _record(
+        self,
+        *,
+        test_logits: NDArray[np.float32],
+        train_accuracy: float,
+        validation_accuracy: float,
+        trained: _Trained,
+        selection: Selection,
+        weights: Weights,
+        message: str,
+    ) -> RunRecord:
+        values, spec = self.experiment, self.task.dataset.spec
+        truth, predicted = self.task.dataset.y_test, test_logits.argmax(axis=1)
+        classes = self.task.classes
+        confusion = np.zeros((classes, max(classes, test_logits.shape[1])), dtype=np.int64)
+        np.add.at(confusion, (truth, predicted), 1)
+        if confusion.shape[1] > classes:  # classes that only the source has: one column for all of them
+            confusion = np.concatenate([confusion[:, :classes], confusion[:, classes:].sum(1, keepdims=True)], axis=1)
+        stages = self._stages(weights)
+        source = get_dataset(values.source)
+        known = self.checkpoint
+        return RunRecord(
+            experiment=values,
+            strategy=self.strategy,
+            seed=self.seed,
+            status="finished" if trained.diverged_at is None else "diverged",
+            message=message,
+            test_accuracy=accuracy(test_logits, truth),
+            validation_accuracy=validation_accuracy,
+            train_accuracy=train_accuracy,
+            confusion=tuple(tuple(row) for row in confusion.tolist()),
+            curve=trained.curve,
+            steps=trained.steps,
+            seconds=round(trained.seconds, 4),
+            phase_seconds={name: round(seconds, 4) for name, seconds in self.phase_seconds.items()},
+            learning_rate=selection.chosen if selection.setting == "learning_rate" else None,
+            selection=selection,
+            trainable_parameters=sum(stage.parameters for stage in stages if stage.mode == "trained"),
+            total_parameters=sum(stage.parameters for stage in stages),
+            stages=stages,
+            labels=LabelBudget(
+                training=len(self.labels),
+                validation=len(self.validation),
+                observation=len(self.observed_labels),
+                test=len(truth),
+                sha256=self.split.sha256,
+            ),
+            datasets={
+                "source": DatasetUse(
+                    name=source.name,
+                    title=source.title,
+                    provenance=known.dataset_provenance if known else "not used by this arm",
+                    sha256=known.dataset_sha256 if known else "",
+                    classes=source.classes,
+                ),
+                "target": DatasetUse(
+                    name=spec.name,
+                    title=spec.title,
+                    provenance=self.task.dataset.provenance,
+                    sha256=self.task.dataset.sha256,
+                    classes=spec.classes,
+                    adaptation=self.task.adaptation,
+                ),
+            },
+            source_model=known.info if known else None,
+            environment=environment(self.precision),
+            created=datetime.now(UTC).replace(microsecond=0),
+        )
+
+    def _stages(self, weights: Weights) -> tuple[StageUse, ...]:
+        if self.recipe.learner == "pixels":
+            count = count_parameters(weights["pixels"])
+            return (StageUse(name=HEAD, kind="logistic regression", parameters=count, origin="random", mode="trained"),)
+        last = self.recipe.phases[-1].policy if self.recipe.phases else None
+        stages = [
+            StageUse(
+                name=stage.name,
+                kind=stage.kind,
+                parameters=count_parameters(weights[stage.name]),
+                origin=self.recipe.origin(stage.name),
+                # Trained if any phase trained it.
+                mode="trained"
+                if any(phase.policy.mode(stage.name) == "trained" for phase in self.recipe.phases)
+                else "frozen",
+            )
+            for stage in self.backbone.stages
+        ]
+        head = StageUse(
+            name=HEAD,
+            kind="dense",
+            parameters=count_parameters(weights[HEAD]),
+            origin="transferred" if self.recipe.head == "source" else "random",
+            mode="trained" if last is not None else "frozen",
+        )
+        return (*stages, head)
+
+
+def fit_pixels(x: NDArray[np.float32], y: NDArray[np.int64], c: float) -> LogisticRegression:
+    """scikit-learn's logistic regression on flattened pixels.
+
+    Args:
+        x: Pixels in [0, 1], shape (n, pixels).
+        y: Labels, shape (n,).
+        c: Inverse strength of the L2 penalty.
+
+    Returns:
+        The fitted model.
+    """
+    return LogisticRegression(C=c, max_iter=1000).fit(x, y)
+
+
+def _phase_ends(phases: Sequence[Phase], total: int) -> Iterator[tuple[Phase, int]]:
+    done = 0.0
+    for phase in phases:
+        done += phase.share
+        yield phase, round(done * total)
+
+
+def _chunk_ends(start: int, end: int, look_at: Sequence[int], most: int) -> Iterator[int]:
+    """Steps at which to pause between two steps: at every look, and so often that no call is too large."""
+    step = start
+    while step < end:
+        step = min([end, step + most, *(look for look in look_at if look > step)])
+        yield step

@@ -1,0 +1,132 @@
+"""Label budgets: which target images an arm may learn from, nested, stratified and seeded."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlcore.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tlcore.data.registry import Dataset
+
+OBSERVATION_SEED = 20_000_003
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Indices into a dataset's training images; the test images are another array and never in here.
+
+    Args:
+        labelled: The whole label budget, shape (classes × labels a class,), classes interleaved.
+        training: The part of it that candidate learning rates train on.
+        validation: The rest of it, that they are compared on.
+        observation: Images outside the budget, the same for every seed and budget, that the curve is read on.
+    """
+
+    labelled: NDArray[np.int64]
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    observation: NDArray[np.int64]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the labelled indices: equal hashes, equal images."""
+        return hashlib.sha256(self.labelled.tobytes()).hexdigest()
+
+
+def split_labels(dataset: Dataset, per_class: int, validation_per_class: int, seed: int) -> Split:
+    """Draw a label budget.
+
+    Budgets are nested: with one seed, the images of 10 labels a class are among those of 20. They are stratified: every
+    class gives as many.
+
+    Args:
+        dataset: The target.
+        per_class: Labels a class, validation included; at least 2.
+        validation_per_class: Labels a class among them to choose the learning rate on; at least 1, less than
+            `per_class`.
+        seed: Seed of the draw, at least 0.
+
+    Returns:
+        The indices.
+
+    Raises:
+        UserError: If a class has too few images.
+        ValueError: If the numbers do not leave an image to train on.
+    """
+    if not 1 <= validation_per_class < per_class:
+        raise ValueError(f"{validation_per_class} of {per_class} labels for validation leave none to train on")
+    spec = dataset.spec
+    rng, fixed = np.random.default_rng([seed, 1]), np.random.default_rng(OBSERVATION_SEED)
+    labelled: list[NDArray[np.int64]] = []
+    observation: list[NDArray[np.int64]] = []
+    for label, name in enumerate(spec.classes):
+        rows = fixed.permutation(np.flatnonzero(dataset.y_train == label))
+        observation.append(rows[: spec.observation_per_class])
+        pool = np.sort(rows[spec.observation_per_class :])
+        if len(pool) < per_class:
+            raise UserError(
+                f"{spec.name}: class '{name}' has {len(pool)} images to label, {per_class} were asked for: "
+                f"ask for {len(pool)} labels a class or fewer"
+            )
+        labelled.append(rng.permutation(pool)[:per_class])
+    by_rank = np.stack(labelled, axis=1)  # row: rank within the class; column: class
+    return Split(
+        labelled=by_rank.reshape(-1),
+        training=by_rank[validation_per_class:].reshape(-1),
+        validation=by_rank[:validation_per_class].reshape(-1),
+        observation=np.sort(np.concatenate(observation)),
+    )
+
+
+def batch_order(count: int, batch_size: int, steps: int, seed: int) -> NDArray[np.int64]:
+    """The order in which images are seen, the same for every strategy with this seed.
+
+    Args:
+        count: Number of training images; at least 1.
+        batch_size: Images a step.
+        steps: Number of steps.
+        seed: Seed of the order.
+
+    Returns:
+        Positions in ``[0, count)``, shape (steps, batch_size): one random pass over all images after another.
+    """
+    rng = np.random.default_rng([seed, 2])
+    needed = steps * batch_size
+    passes = [rng.permutation(count) for _ in range(-(-needed // count))]
+    return np.concatenate(passes)[:needed].reshape(steps, batch_size)
+
+
+def augment(images: NDArray[np.float32], how: str, seed: int, first: int) -> NDArray[np.float32]:
+    """Move (and mirror) images at random; the same changes for every strategy with this seed.
+
+    Args:
+        images: Images in the order they are seen, shape (n, height, width, channels).
+        how: ``none``, ``shift`` (up to two pixels each way, zeros moved in) or ``shift_flip`` (also mirrored, every
+            other time).
+        seed: Seed of the changes.
+        first: Position of the first image in the whole order, so that the changes do not depend on how it is cut.
+
+    Returns:
+        New images of the same shape; the same array for ``none``.
+    """
+    if how == "none":
+        return images
+    count, height, width, _ = images.shape
+    # One draw for each position of the order, whatever chunk it falls into: `advance` skips what came before.
+    generator = np.random.PCG64([seed, 3])
+    generator.advance(3 * first)
+    draws = np.random.Generator(generator).random((count, 3))
+    down, right = (np.floor(draws[:, axis] * 5).astype(np.int64) for axis in (0, 1))
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    rows = down[:, None] + np.arange(height)
+    columns = right[:, None] + np.arange(width)
+    if how == "shift_flip":
+        columns = np.where(draws[:, 2:] < 0.5, columns[:, ::-1], columns)
+    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]

@@ -1,0 +1,100 @@
+"""Outputs of frozen stages, computed once for each (weights, images) and kept while there is room."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tlcore.models.build import build_model, set_weights, weights_sha256
+from tlcore.train import predict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import keras
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tlcore.models.build import Shape
+    from tlcore.models.registry import Backbone
+
+ROOM = 600_000_000  # bytes; the features of 10,000 test images after two convolutions take 63 MB
+
+
+class FrozenStages:
+    """The first stages of a backbone with fixed weights.
+
+    Args:
+        backbone: The whole backbone.
+        input_shape: Height, width, channels of the images.
+        precision: Number format of the stages.
+        count: How many of the first stages; 0 gives the images themselves.
+        weights: Arrays of at least those stages.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        input_shape: Shape,
+        precision: str,
+        count: int,
+        weights: Mapping[str, list[NDArray[np.float32]]],
+    ) -> None:
+        self._count = count
+        if count:
+            self._weights = {name: weights[name] for name in backbone.stage_names[:count]}
+            self._model = _prefix(backbone, input_shape, precision, count)
+            self._key = f"{backbone.name}/{precision}/{count}/{weights_sha256(self._weights)}"
+
+    def __call__(
+        self, images: NDArray[np.uint8] | NDArray[np.float32], name: str = ""
+    ) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """Outputs of the last frozen stage.
+
+        Args:
+            images: uint8 images or floats in [0, 1], shape (n, height, width, channels).
+            name: What identifies these images; empty for images that will not be seen again, such as augmented ones.
+
+        Returns:
+            Features in float32; the images themselves if no stage is frozen.
+        """
+        if not self._count:
+            return images
+        key = f"{self._key}/{name}"
+        if name and (kept := _cache.get(key)) is not None:
+            return kept
+        set_weights(self._model, self._weights)
+        features = predict(self._model, images)
+        if name:
+            _cache.put(key, features)
+        return features
+
+
+class _Cache:
+    """Least recently used first out, by bytes."""
+
+    def __init__(self, room: int) -> None:
+        self._room, self._used = room, 0
+        self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+
+    def get(self, key: str) -> NDArray[np.float32] | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: str, array: NDArray[np.float32]) -> None:
+        array.flags.writeable = False
+        self._kept[key] = array
+        self._used += array.nbytes
+        while self._used > self._room:
+            _, dropped = self._kept.popitem(last=False)
+            self._used -= dropped.nbytes
+
+
+_cache = _Cache(ROOM)
+
+
+@lru_cache(maxsize=8)
+def _prefix(backbone: Backbone, input_shape: Shape, precision: str, count: int) -> keras.Model:
+    return build_model(backbone, input_shape, None, precision, 0, count)

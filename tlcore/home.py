@@ -1,0 +1,42 @@
+"""Where this project keeps its files, and where it looks for data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from tlcore.errors import UserError
+
+
+def home() -> Path:
+    """Folder for everything that is kept: the database, checkpoints, cached data.
+
+    Returns:
+        `TLCORE_HOME` if that is set, else the user's data folder; it exists and can be written.
+
+    Raises:
+        UserError: If it cannot be created or written.
+    """
+    named = os.environ.get("TLCORE_HOME")
+    folder = Path(named).expanduser() if named else user_data_path("tlcore")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, "not writable")
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder} ({error.strerror}): set TLCORE_HOME to a folder that can be written"
+        ) from None
+    return folder
+
+
+def data_folders() -> tuple[Path, ...]:
+    """Folders named by `TLCORE_DATA_DIR`, in order; missing ones are left out.
+
+    Returns:
+        The folders; empty when the variable is not set.
+    """
+    named = os.environ.get("TLCORE_DATA_DIR", "")
+    return tuple(folder for part in named.split(os.pathsep) if part and (folder := Path(part).expanduser()).is_dir())

@@ -1,0 +1,353 @@
+"""Jobs and their results in a database: what pages and the command line do with them.
+
+Every method is one short transaction and returns plain frozen values. `Store` is cheap to make: the connections are
+kept once a process and address. The worker's side of the same tables is `tlcore.jobs.queue`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from tlcore.errors import UserError
+from tlcore.experiment import CurvePoint, Experiment, RunRecord
+from tlcore.jobs.database import Database, open_database
+from tlcore.jobs.progress import UNFINISHED, ArmProgress, Job, JobState, JobSummary, WorkerInfo
+from tlcore.jobs.queue import NOT_NEEDED, QueueView, end_waiting, read_view, settle
+from tlcore.jobs.tables import ARMS, JOBS, POINTS, PREPARATION, RECORDS, WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_PER_OWNER = 4
+MOST_QUEUED = 200
+_VIEW_SECONDS = 0.5
+"""Pages that poll within this time share one look at the queue."""
+
+
+_views: dict[Database, QueueView] = {}
+
+
+class Store:
+    """Jobs, their curves and records.
+
+    Args:
+        url: SQLAlchemy's address of the database; None for `TLCORE_DATABASE_URL`, else a file in `tlcore.home.home`.
+
+    Raises:
+        UserError: If the database cannot be opened; also from any method, if it cannot be read or written.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        self._database = open_database(url)
+
+    def close(self) -> None:
+        """Close the connections, also for other stores of this process with the same address."""
+        _views.pop(self._database, None)
+        self._database.close()
+
+    def submit(self, experiment: Experiment, owner: str) -> str:
+        """Put an experiment into the queue.
+
+        Args:
+            experiment: What to run.
+            owner: Whose it is.
+
+        Returns:
+            The job's id.
+
+        Raises:
+            UserError: If the owner has too many unfinished jobs, or the queue is full.
+        """
+        job_id = secrets.token_hex(8)
+        now = time.time()
+        with self._database.writing() as connection:
+            unfinished = select(func.count()).select_from(JOBS).where(JOBS.c.state.in_(UNFINISHED))
+            if connection.execute(unfinished.where(JOBS.c.owner == owner)).scalar_one() >= MOST_PER_OWNER:
+                raise UserError(
+                    f"you have {MOST_PER_OWNER} runs that have not finished: wait for one, or stop one, then run again"
+                )
+            if connection.execute(unfinished.where(JOBS.c.state == "queued")).scalar_one() >= MOST_QUEUED:
+                raise UserError(f"{MOST_QUEUED} runs are waiting and no more fit: try again in a few minutes")
+            connection.execute(
+                insert(JOBS).values(
+                    id=job_id,
+                    owner=owner,
+                    experiment=experiment.model_dump_json(),
+                    content_hash=experiment.content_hash(),
+                    source_key=_source_key(experiment),
+                    state="queued",
+                    message="",
+                    created=now,
+                )
+            )
+            arms = [(PREPARATION, "", 0, _preparation_cost(experiment))]
+            arms += [
+                (ordinal, strategy, seed, experiment.arm_hash(strategy, 0))
+                for ordinal, (strategy, seed) in enumerate(experiment.arms)
+            ]
+            connection.execute(
+                insert(ARMS),
+                [
+                    {
+                        "job_id": job_id,
+                        "ordinal": ordinal,
+                        "strategy": strategy,
+                        "seed": seed,
+                        "state": "waiting",
+                        "text": "",
+                        "fraction": 0.0,
+                        "cost": cost,
+                    }
+                    for ordinal, strategy, seed, cost in arms
+                ],
+            )
+        _views.pop(self._database, None)
+        return job_id
+
+    def job(self, job_id: str) -> Job | None:
+        """Read how far a job is.
+
+        Args:
+            job_id: The job.
+
+        Returns:
+            The job, or None if there is none of that id.
+
+        Raises:
+            UserError: If another version of the program made it and this one cannot read it.
+        """
+        with self._database.reading() as connection:
+            row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
+            if row is None:
+                return None
+            arms = connection.execute(_SELECT_ARMS.where(ARMS.c.job_id == job_id)).all()
+        summary = _summary(row)
+        if summary is None:
+            raise UserError("this run was made by another version of tlcore and cannot be read: run it again")
+        units = [ArmProgress(arm.strategy, arm.seed, arm.state, arm.text, arm.fraction) for arm in arms]
+        # In order of the ordinal, so the preparation is first; once it turned out to be unnecessary it is not shown.
+        preparation = None if units[0].text == NOT_NEEDED else units[0]
+        counted = units[1:] if preparation is None else units
+        view = self._view(job_id) if summary.active else QueueView(0.0)
+        return Job(
+            **vars(summary),
+            arms=tuple(units[1:]),
+            preparation=preparation,
+            fraction=sum(unit.fraction for unit in counted) / len(counted),
+            seconds_left=view.seconds.get(job_id),
+            position=view.position.get(job_id, 0) if summary.active else None,
+        )
+
+    def jobs(
+        self, owner: str | None = None, limit: int = 200, states: Iterable[JobState] | None = None
+    ) -> list[JobSummary]:
+        """List jobs, newest first.
+
+        Args:
+            owner: Only this owner's.
+            limit: At most so many.
+            states: Only those in one of these states.
+
+        Returns:
+            The jobs; those that another version of the program made and this one cannot read are left out.
+        """
+        query = select(JOBS).order_by(JOBS.c.created.desc(), JOBS.c.id).limit(limit)
+        if owner is not None:
+            query = query.where(JOBS.c.owner == owner)
+        if states is not None:
+            query = query.where(JOBS.c.state.in_(list(states)))
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return [summary for row in rows if (summary := _summary(row)) is not None]
+
+    def points(self, job_id: str) -> list[tuple[str, int, CurvePoint]]:
+        """Read a job's curves, unfinished ones included.
+
+        Args:
+            job_id: The job.
+
+        Returns:
+            Strategy, seed and look, in the experiment's order and then by step.
+        """
+        with self._database.reading() as connection:
+            names = {
+                row.ordinal: (row.strategy, row.seed)
+                for row in connection.execute(_SELECT_NAMES.where(ARMS.c.job_id == job_id))
+            }
+            rows = connection.execute(_SELECT_POINTS.where(POINTS.c.job_id == job_id)).all()
+        # All at once: validating one by one takes three times as long, and pages ask every second.
+        looks = _LOOKS.validate_python([dict(zip(_POINT_FIELDS, row[1:], strict=True)) for row in rows])
+        return [(*names[row[0]], look) for row, look in zip(rows, looks, strict=True)]
+
+    def records(self, job_id: str) -> list[RunRecord]:
+        """Read the results of a job's finished arms.
+
+        Args:
+            job_id: The job.
+
+        Returns:
+            The records, in the experiment's order.
+
+        Raises:
+            UserError: If another version of the program made them and this one cannot read them.
+        """
+        query = select(RECORDS.c.record).where(RECORDS.c.job_id == job_id).order_by(RECORDS.c.ordinal)
+        with self._database.reading() as connection:
+            texts = connection.execute(query).scalars().all()
+        try:
+            return [_record(text) for text in texts]
+        except ValidationError:
+            raise UserError(
+                "these results were made by another version of tlcore and cannot be read: run it again"
+            ) from None
+
+    def find_finished(self, experiment: Experiment) -> str | None:
+        """Find an earlier run of exactly this experiment.
+
+        Args:
+            experiment: What was asked for.
+
+        Returns:
+            Id of the newest finished job of it, whoever ran it, or None.
+        """
+        query = (
+            select(JOBS.c.id)
+            .where(JOBS.c.content_hash == experiment.content_hash(), JOBS.c.state == "finished")
+            .order_by(JOBS.c.finished.desc())
+            .limit(1)
+        )
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def request_stop(self, job_id: str, owner: str) -> None:
+        """Ask for a job to stop; finished arms keep their records. Nothing happens if it has ended already.
+
+        Args:
+            job_id: The job.
+            owner: Who asks.
+
+        Raises:
+            UserError: If there is no such job, or it is somebody else's.
+        """
+        with self._database.writing() as connection:
+            if _state_for(connection, job_id, owner) not in ("queued", "running"):
+                return
+            end_waiting(connection, job_id, "stopped")
+            connection.execute(update(JOBS).where(JOBS.c.id == job_id).values(state="stopping"))
+            settle(connection, job_id)
+        _views.pop(self._database, None)
+
+    def delete(self, job_id: str, owner: str) -> None:
+        """Remove a job with its curves and records; the worker stops what still runs of it.
+
+        Args:
+            job_id: The job.
+            owner: Who asks.
+
+        Raises:
+            UserError: If there is no such job, or it is somebody else's.
+        """
+        with self._database.writing() as connection:
+            _state_for(connection, job_id, owner)
+            connection.execute(delete(JOBS).where(JOBS.c.id == job_id))
+        _views.pop(self._database, None)
+
+    def workers(self) -> list[WorkerInfo]:
+        """List the workers that have said they are there, the last heard of first.
+
+        Returns:
+            The workers; one that was killed stays in the list, with an old heartbeat, until the next one starts.
+        """
+        with self._database.reading() as connection:
+            rows = connection.execute(select(WORKERS).order_by(WORKERS.c.heartbeat.desc())).all()
+        now = time.time()
+        return [
+            WorkerInfo(row.id, row.host, row.pid, _moment(row.started), now - row.heartbeat, row.slots, row.device)
+            for row in rows
+        ]
+
+    def count(self, *states: JobState) -> int:
+        """Count the jobs that are in one of some states."""
+        query = select(func.count()).select_from(JOBS).where(JOBS.c.state.in_(states))
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one()
+
+    def _view(self, job_id: str) -> QueueView:
+        view = _views.get(self._database)
+        if view is None or time.monotonic() - view.read > _VIEW_SECONDS or job_id not in view.position:
+            with self._database.reading() as connection:
+                view = read_view(connection)
+            _views[self._database] = view
+        return view
+
+
+_SELECT_ARMS = select(ARMS.c.strategy, ARMS.c.seed, ARMS.c.state, ARMS.c.text, ARMS.c.fraction).order_by(ARMS.c.ordinal)
+_SELECT_NAMES = select(ARMS.c.ordinal, ARMS.c.strategy, ARMS.c.seed)
+_POINT_FIELDS = tuple(CurvePoint.model_fields)
+_LOOKS = TypeAdapter(tuple[CurvePoint, ...])
+_SELECT_POINTS = select(POINTS.c.ordinal, *(POINTS.c[name] for name in _POINT_FIELDS)).order_by(
+    POINTS.c.ordinal, POINTS.c.step
+)
+
+
+@lru_cache(maxsize=2048)
+def _experiment(text: str) -> Experiment | None:
+    try:
+        return Experiment.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+@lru_cache(maxsize=2048)
+def _record(text: str) -> RunRecord:
+    return RunRecord.model_validate_json(text)
+
+
+def _source_key(experiment: Experiment) -> str:
+    return f"{experiment.source}/{experiment.backbone}/{experiment.precision}"
+
+
+def _preparation_cost(experiment: Experiment) -> str:
+    # Not an arm's hash, whatever the source is called.
+    return hashlib.sha256(f"preparation {_source_key(experiment)}".encode()).hexdigest()[:16]
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _moment_or_none(seconds: float | None) -> datetime | None:
+    return None if seconds is None else _moment(seconds)
+
+
+def _summary(row: Row[Any]) -> JobSummary | None:
+    experiment = _experiment(row.experiment)
+    if experiment is None:
+        return None
+    return JobSummary(
+        id=row.id,
+        owner=row.owner,
+        experiment=experiment,
+        state=row.state,
+        message=row.message,
+        created=_moment(row.created),
+        started=_moment_or_none(row.started),
+        finished=_moment_or_none(row.finished),
+    )
+
+
+def _state_for(connection: Connection, job_id: str, owner: str) -> JobState:
+    row = connection.execute(select(JOBS.c.owner, JOBS.c.state).where(JOBS.c.id == job_id)).one_or_none()
+    if row is None:
+        raise UserError("there is no such run: it may have been deleted")
+    if row.owner != owner:
+        raise UserError("this run belongs to somebody else: only the browser that started it can stop or delete it")
+    return row.state

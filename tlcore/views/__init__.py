@@ -1,0 +1,43 @@
+"""Pure functions from records to figures, tables and sentences: no Streamlit, no Keras, nothing measured here.
+
+Figures have transparent backgrounds and leave text colours to the page's theme, so they read in light and dark;
+strategies keep the colour and dash of `tlcore.strategies`, and colour is never the only difference.
+"""
+
+from tlcore.views.accuracy import accuracy_figure, differences_figure
+from tlcore.views.confusion import confusion_figure
+from tlcore.views.curves import curves_figure, live_options
+from tlcore.views.network import NetworkRow, network_figure, planned_network, recorded_network
+from tlcore.views.tables import confusion_table, curves_table, differences_table, results_table
+from tlcore.views.words import (
+    accuracy_sentence,
+    differing_settings,
+    duration,
+    experiment_title,
+    provenance_sentence,
+    summary_sentence,
+    verdict_sentences,
+)
+
+__all__ = [
+    "NetworkRow",
+    "accuracy_figure",
+    "accuracy_sentence",
+    "confusion_figure",
+    "confusion_table",
+    "curves_figure",
+    "curves_table",
+    "differences_figure",
+    "differences_table",
+    "differing_settings",
+    "duration",
+    "experiment_title",
+    "live_options",
+    "network_figure",
+    "planned_network",
+    "provenance_sentence",
+    "recorded_network",
+    "results_table",
+    "summary_sentence",
+    "verdict_sentences",
+]

@@ -1,0 +1,178 @@
+"""Test accuracy of every strategy, and the paired differences from the baseline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from tlcore.metrics.stats import mean_interval
+from tlcore.views.common import GREY, by_strategy, guessing, interval_text, layout, look_of, percent, title_of, wrapped
+from tlcore.views.common import points as as_points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlcore.experiment import PairedComparison, RunRecord
+
+ROW_PIXELS = 62
+SIGNS = {"helps": "▲", "hurts": "▼", "no clear difference": "●", "one seed: no verdict": "○"}
+"""A sign beside every verdict word, to be read from the back row."""
+
+
+def accuracy_figure(records: Sequence[RunRecord]) -> go.Figure:
+    """Test accuracy in percent: a row a strategy, a dot a seed, a diamond with its 95 % interval for the mean.
+
+    Args:
+        records: Records of one experiment; an empty figure for none.
+
+    Returns:
+        The figure. A dotted line marks guessing: always answering the commonest class.
+    """
+    figure = go.Figure()
+    groups = by_strategy(records)
+    ends: list[float] = []
+    for row, (strategy, group) in enumerate(groups.items()):
+        colour, title = look_of(strategy).colour, title_of(strategy)
+        values = [record.test_accuracy for record in group]
+        interval = mean_interval(values)
+        diverged = [record.status == "diverged" for record in group]
+        low = interval.mean if interval.low is None else interval.low
+        high = interval.mean if interval.high is None else interval.high
+        ends += [*values, max(low, 0.0), min(high, 1.0)]
+        figure.add_scatter(
+            x=[100 * value for value in values],
+            y=[row + 0.2] * len(values),
+            mode="markers",
+            marker={
+                "color": colour,
+                "size": 8,
+                "opacity": 0.75,
+                "symbol": ["x" if bad else "circle" for bad in diverged],
+            },
+            customdata=[
+                [record.seed, " (diverged)" if bad else ""] for record, bad in zip(group, diverged, strict=True)
+            ],
+            hovertemplate=f"{title}<br>seed %{{customdata[0]}}: %{{x:.1f}} %%{{customdata[1]}}<extra></extra>",
+            name=title,
+        )
+        bounds = "" if interval.low is None else f"<br>95 % interval {percent(low)} to {percent(high)}"
+        figure.add_scatter(
+            x=[100 * interval.mean],
+            y=[row - 0.08],
+            mode="markers+text",
+            marker={"color": colour, "size": 13, "symbol": "diamond"},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [100 * (high - interval.mean)],
+                "arrayminus": [100 * (interval.mean - low)],
+                "color": colour,
+                "thickness": 2.5,
+                "width": 6,
+                "visible": interval.low is not None,
+            },
+            text=[percent(interval.mean)],
+            textposition="top center",
+            textfont={"size": 13},
+            cliponaxis=False,
+            hovertemplate=f"{title}<br>mean of {interval.n}: %{{x:.1f}} %{bounds}<extra></extra>",
+            name=title,
+        )
+    rows = len(groups)
+    if rows:
+        chance = guessing(records)
+        ends.append(chance)
+        figure.add_vline(x=100 * chance, line={"color": GREY, "dash": "dot", "width": 1.5})
+        figure.add_annotation(
+            x=100 * chance,
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            xanchor="left",
+            showarrow=False,
+            text=f"guessing {percent(chance)}",
+            font={"size": 12},
+        )
+        room = 0.08 * max(max(ends) - min(ends), 0.05)
+        figure.update_xaxes(range=[max(0.0, 100 * (min(ends) - room)), min(103.0, 100 * (max(ends) + room))])
+    figure.update_xaxes(title="Test accuracy (%)", zeroline=False)
+    figure.update_yaxes(
+        tickvals=list(range(rows)),
+        ticktext=[wrapped(title_of(strategy)) for strategy in groups],
+        range=[rows - 0.5, -0.6],
+        showgrid=False,
+        zeroline=False,
+        automargin=True,
+        fixedrange=True,
+    )
+    return figure.update_layout(**layout(height=ROW_PIXELS * max(rows, 1) + 84))
+
+
+def differences_figure(comparisons: Sequence[PairedComparison]) -> go.Figure:
+    """Mean paired difference from the baseline in percentage points, with its 95 % interval and its verdict.
+
+    Args:
+        comparisons: Comparisons with one baseline; an empty figure for none.
+
+    Returns:
+        The figure: right of the zero line the strategy scores higher than the baseline.
+    """
+    figure = go.Figure()
+    lows = [item.mean_difference if item.ci_low is None else item.ci_low for item in comparisons]
+    highs = [item.mean_difference if item.ci_high is None else item.ci_high for item in comparisons]
+    left, right = min([0.0, *lows]), max([0.0, *highs])
+    room = 0.1 * max(right - left, 0.01)
+    for row, (item, low, high) in enumerate(zip(comparisons, lows, highs, strict=True)):
+        colour, title = look_of(item.strategy).colour, title_of(item.strategy)
+        bounds = "" if item.ci_low is None else f"<br>95 % interval {interval_text(low, high)}"
+        figure.add_scatter(
+            x=[100 * item.mean_difference],
+            y=[row + 0.12],
+            mode="markers",
+            marker={"color": colour, "size": 13, "symbol": "diamond"},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [100 * (high - item.mean_difference)],
+                "arrayminus": [100 * (item.mean_difference - low)],
+                "color": colour,
+                "thickness": 2.5,
+                "width": 6,
+                "visible": item.ci_low is not None,
+            },
+            hovertemplate=(
+                f"{title} against {title_of(item.baseline)}<br>{as_points(item.mean_difference)} points"
+                f"{bounds}<br>{item.n} seeds: {item.verdict}<extra></extra>"
+            ),
+            name=title,
+        )
+        # The words lean towards the middle, so that none is cut off at an edge.
+        place = (item.mean_difference - left) / max(right - left, 1e-9)
+        figure.add_annotation(
+            x=100 * item.mean_difference,
+            y=row - 0.1,
+            yanchor="bottom",
+            xanchor="left" if place < 0.35 else "right" if place > 0.65 else "center",
+            showarrow=False,
+            text=f"{SIGNS[item.verdict]} {as_points(item.mean_difference)} · {item.verdict}",
+            font={"size": 13},
+        )
+    rows = len(comparisons)
+    figure.add_vline(x=0, line={"color": GREY, "width": 2})
+    baseline = title_of(comparisons[0].baseline) if comparisons else "the baseline"
+    figure.update_xaxes(
+        title=f"Percentage points against {baseline}",
+        range=[100 * (left - room), 100 * (right + room)],
+        zeroline=False,
+    )
+    figure.update_yaxes(
+        tickvals=list(range(rows)),
+        ticktext=[wrapped(title_of(item.strategy)) for item in comparisons],
+        range=[rows - 0.5, -0.6],
+        showgrid=False,
+        zeroline=False,
+        automargin=True,
+        fixedrange=True,
+    )
+    return figure.update_layout(**layout(height=ROW_PIXELS * max(rows, 1) + 84))

@@ -1,0 +1,181 @@
+"""The network of every strategy, stage by stage: where the weights come from, and what is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import plotly.graph_objects as go
+
+from tlcore.strategies import STRATEGIES
+from tlcore.views.common import by_strategy, layout, look_of, tinted, title_of, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tlcore.experiment import RunRecord
+    from tlcore.models.registry import Backbone
+
+ROW_PIXELS = 84
+HEAD = "head"
+COLUMN_TITLES = {"conv": "conv", "dense": "dense"}
+
+
+@dataclass(frozen=True)
+class Box:
+    """One stage of one strategy's network.
+
+    Args:
+        column: Name of the stage, or ``head``.
+        origin: Where its first weights come from.
+        mode: What training does to it.
+        parameters: Number of weights, or None before a run.
+    """
+
+    column: str
+    origin: Literal["transferred", "random"]
+    mode: Literal["frozen", "trained"]
+    parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """One strategy's network.
+
+    Args:
+        strategy: Name of the strategy.
+        boxes: From the input to the head; empty where there is no network.
+    """
+
+    strategy: str
+    boxes: tuple[Box, ...]
+
+
+def recorded_network(records: Iterable[RunRecord]) -> tuple[NetworkRow, ...]:
+    """What happened to each stage, from records.
+
+    Args:
+        records: Records of one experiment.
+
+    Returns:
+        One row a strategy, from its first seed.
+    """
+    return tuple(
+        NetworkRow(
+            strategy,
+            ()
+            if len(group[0].stages) == 1
+            else tuple(Box(use.name, use.origin, use.mode, use.parameters) for use in group[0].stages),
+        )
+        for strategy, group in by_strategy(records).items()
+    )
+
+
+def planned_network(strategies: Sequence[str], backbone: Backbone, cut: int | None = None) -> tuple[NetworkRow, ...]:
+    """What will happen to each stage, from the strategies' recipes.
+
+    Args:
+        strategies: Names of strategies that have a recipe for the backbone.
+        backbone: The network.
+        cut: The cut point, or None.
+
+    Returns:
+        One row a strategy, without counts: they depend on the images.
+    """
+    rows: list[NetworkRow] = []
+    for strategy in strategies:
+        recipe = STRATEGIES[strategy].recipe(backbone, cut)
+        boxes = tuple(
+            Box(
+                stage,
+                recipe.origin(stage),
+                "trained" if any(phase.policy.mode(stage) == "trained" for phase in recipe.phases) else "frozen",
+            )
+            for stage in backbone.stage_names
+        )
+        head = Box(
+            HEAD, "transferred" if recipe.head == "source" else "random", "trained" if recipe.phases else "frozen"
+        )
+        rows.append(NetworkRow(strategy, (*boxes, head) if recipe.learner == "network" else ()))
+    return tuple(rows)
+
+
+def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
+    """Draw strategies as rows and stages as columns.
+
+    A filled box starts from the source's weights, an empty one from fresh ones; a hatched box is frozen, a plain one is
+    trained. Both are written in the box as well.
+
+    Args:
+        rows: From `recorded_network` or `planned_network`.
+
+    Returns:
+        The figure.
+    """
+    figure = go.Figure()
+    columns = list(dict.fromkeys(box.column for row in rows for box in row.boxes))
+    for at, row in enumerate(rows):
+        colour = look_of(row.strategy).colour
+        if not row.boxes:
+            figure.add_annotation(
+                x=max(len(columns), 1) / 2, y=at, text="no network: logistic regression on the pixels", showarrow=False
+            )
+            continue
+        figure.add_bar(
+            orientation="h",
+            x=[0.92] * len(row.boxes),
+            base=[columns.index(box.column) + 0.04 for box in row.boxes],
+            y=[at] * len(row.boxes),
+            width=0.8,
+            marker={
+                "color": [tinted(colour, 0.34 if box.origin == "transferred" else 0.0) for box in row.boxes],
+                "line": {"color": colour, "width": 2},
+                "pattern": {
+                    "shape": ["/" if box.mode == "frozen" else "" for box in row.boxes],
+                    "fgcolor": tinted(colour, 0.45),
+                    "size": 9,
+                    "solidity": 0.16,
+                    "fillmode": "overlay",
+                },
+            },
+            customdata=[[box.column, _origin(box), box.mode, _count(box)] for box in row.boxes],
+            hovertemplate=(
+                f"<b>{title_of(row.strategy)}</b><br>%{{customdata[0]}}: %{{customdata[1]}}, %{{customdata[2]}}"
+                "<br>%{customdata[3]}<extra></extra>"
+            ),
+        )
+        for box in row.boxes:
+            lines = [f"<b>{box.mode}</b>", "from<br>source" if box.origin == "transferred" else "fresh"]
+            if box.parameters is not None:
+                lines.append(f"{box.parameters:,}")
+            figure.add_annotation(
+                x=columns.index(box.column) + 0.5, y=at, text="<br>".join(lines), showarrow=False, font={"size": 11}
+            )
+    figure.update_xaxes(
+        tickvals=[at + 0.5 for at in range(len(columns))],
+        ticktext=columns,
+        range=[0, max(len(columns), 1)],
+        side="top",
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[wrapped(title_of(row.strategy)) for row in rows],
+        range=[len(rows) - 0.5, -0.5],
+        showgrid=False,
+        zeroline=False,
+        automargin=True,
+        fixedrange=True,
+    )
+    margin = {"l": 8, "r": 8, "t": 32, "b": 8}
+    return figure.update_layout(**layout(height=ROW_PIXELS * max(len(rows), 1) + 44, margin=margin, barmode="overlay"))
+
+
+def _origin(box: Box) -> str:
+    return "weights from the source" if box.origin == "transferred" else "fresh random weights"
+
+
+def _count(box: Box) -> str:
+    return "weights counted once it has run" if box.parameters is None else f"{box.parameters:,} weights"
