@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from tlcore.backend import environment, resolve_precision
 from tlcore.data import Dataset, get_dataset, load
@@ -35,7 +36,7 @@ from tlcore.strategies import get_strategy
 from tlcore.train import Program, accuracy, cross_entropy, predict, scaled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -81,9 +82,7 @@ def run_arm(
         record = arm.run_untrained()
     else:
         record = arm.run_network()
-    on_event(
-        Event(kind="arm_finished", strategy=strategy, seed=seed, fraction=1.0, text=record.message, record=record)
-    )
+    on_event(Event(kind="arm_finished", strategy=strategy, seed=seed, fraction=1.0, text=record.message, record=record))
     return record
 
 
@@ -226,17 +225,20 @@ class _Arm:
     def run_pixels(self) -> RunRecord:
         """Logistic regression on the same labelled images; its C chosen as the networks' rate is."""
         flat = self.labelled.reshape(len(self.labelled), -1)
+        held_out, truth = flat[self.validation], self.labels[self.validation]
         scores: dict[str, float] = {}
+        losses: dict[str, float | None] = {}
         with self._timed("selection"):
             for done, c in enumerate(C_GRID):
                 fitted = fit_pixels(flat[self.training], self.labels[self.training], c)
-                scores[f"{c:g}"] = float(fitted.score(flat[self.validation], self.labels[self.validation]))
+                scores[f"{c:g}"] = float(fitted.score(held_out, truth))
+                losses[f"{c:g}"] = float(log_loss(truth, fitted.predict_proba(held_out), labels=fitted.classes_))
                 self._tell("select", (done + 1) / (len(C_GRID) + 1), f"tried C = {c:g}")
-        # The strongest regularisation among the best: `max` keeps the first of equals.
-        best = max(C_GRID, key=lambda c: scores[f"{c:g}"])
+        selection = _chosen("C", C_GRID, scores, losses)
+        assert selection.chosen is not None  # a convex problem has no diverged candidates
         begin = time.perf_counter()
         with self._timed("training"):
-            fitted = fit_pixels(flat, self.labels, best)
+            fitted = fit_pixels(flat, self.labels, selection.chosen)
         seconds = time.perf_counter() - begin
         with self._timed("test"):
             test = self._pixel_scores(fitted, scaled(self.task.x_test))
@@ -246,9 +248,7 @@ class _Arm:
             train_accuracy=float(fitted.score(flat, self.labels)),
             validation_accuracy=accuracy(observed, self.observed_labels),
             trained=_Trained({}, 0, seconds, None),
-            selection=Selection(
-                setting="C", method="best accuracy on the validation part", scores=scores, chosen=best
-            ),
+            selection=selection,
             weights={"pixels": [np.asarray(fitted.coef_), np.asarray(fitted.intercept_)]},
             message="",
         )
@@ -264,27 +264,19 @@ class _Arm:
 
     def _select_rate(self, start: Weights, rates: Sequence[float]) -> Selection:
         scores: dict[str, float] = {}
-        ranked: list[tuple[float, float, float]] = []
+        losses: dict[str, float | None] = {}
         with self._timed("selection"):
             for done, rate in enumerate(rates):
                 trained = self._train(start, rate, self.training)
                 logits = self._logits(trained.weights, self.labelled, self._labelled_name)[self.validation]
                 labels = self.labels[self.validation]
-                score, loss = accuracy(logits, labels), cross_entropy(logits, labels)
-                scores[f"{rate:g}"] = score
-                # Few validation images give many ties: the lower cross-entropy decides; a diverged candidate is last.
-                ranked.append((score, -loss, rate) if np.isfinite(loss) else (-1.0, -np.inf, rate))
+                loss = cross_entropy(logits, labels)
+                scores[f"{rate:g}"] = accuracy(logits, labels)
+                losses[f"{rate:g}"] = loss if np.isfinite(loss) else None
                 self._tell("select", (done + 1) / (len(rates) + 1), f"tried learning rate {rate:g}")
-        return Selection(
-            setting="learning_rate",
-            method="best accuracy on the validation part, then lowest cross-entropy",
-            scores=scores,
-            chosen=max(ranked)[2],
-        )
+        return _chosen("learning_rate", rates, scores, losses)
 
-    def _train(
-        self, start: Weights, rate: float, rows: NDArray[np.int64], look_at: Sequence[int] = ()
-    ) -> _Trained:
+    def _train(self, start: Weights, rate: float, rows: NDArray[np.int64], look_at: Sequence[int] = ()) -> _Trained:
         """Go through the recipe's phases on some of the labelled images, looking at the model on the way."""
         values, total = self.experiment, self.experiment.steps
         order = batch_order(len(rows), values.batch_size, total, self.seed)
@@ -313,8 +305,9 @@ class _Arm:
                     scaled(batch),
                     self.labels[picked],
                     values.batch_size,
-                    lambda spent=spent, begin=begin: self.should_stop()
-                    or (limit is not None and spent + time.perf_counter() - begin >= limit),
+                    lambda spent=spent, begin=begin: (
+                        self.should_stop() or (limit is not None and spent + time.perf_counter() - begin >= limit)
+                    ),
                 )
                 seconds += time.perf_counter() - begin
                 step += done
@@ -396,7 +389,7 @@ class _Arm:
             raise Stopped
 
     @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
+    def _timed(self, what: str) -> Generator[None]:
         start = time.perf_counter()
         try:
             yield
@@ -512,6 +505,32 @@ def fit_pixels(x: NDArray[np.float32], y: NDArray[np.int64], c: float) -> Logist
         The fitted model.
     """
     return LogisticRegression(C=c, max_iter=1000).fit(x, y)
+
+
+def _chosen(
+    setting: Literal["learning_rate", "C"],
+    values: Sequence[float],
+    scores: dict[str, float],
+    losses: dict[str, float | None],
+) -> Selection:
+    """Take the value with the lowest validation cross-entropy, the first of equals.
+
+    A handful of validation images gives accuracy a few steps only, so most candidates tie; cross-entropy tells them
+    apart.
+    If every candidate diverged the lowest value is taken: it is the one most likely to survive.
+    """
+
+    def loss_of(value: float) -> float:
+        loss = losses[f"{value:g}"]
+        return float("inf") if loss is None else loss
+
+    return Selection(
+        setting=setting,
+        method="lowest cross-entropy on the validation part",
+        scores=scores,
+        losses=losses,
+        chosen=min(values, key=loss_of),
+    )
 
 
 def _phase_ends(phases: Sequence[Phase], total: int) -> Iterator[tuple[Phase, int]]:

@@ -47,7 +47,7 @@ def configure(threads: int) -> None:
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
     elif keras.backend.backend() == "torch":
-        import torch
+        import torch  # pyright: ignore[reportMissingImports] - only where it is the backend
 
         torch.set_num_threads(threads)
 
@@ -62,11 +62,11 @@ def device() -> str:
         gpus = tf.config.list_physical_devices("GPU")
         return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else "CPU"
     if backend == "jax":
-        import jax
+        import jax  # pyright: ignore[reportMissingImports]
 
         first = jax.devices()[0]
         return "CPU" if first.platform == "cpu" else str(first.device_kind)
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
 

@@ -79,7 +79,9 @@ def _experiment_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for field in reversed(QUERY_KEYS.values()):
         info = Experiment.model_fields[field]
         default: Any = info.default
-        shown = "auto" if default is None else ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        shown = (
+            "auto" if default is None else ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        )
         function = click.option(
             f"--{field.replace('_', '-')}",
             field,
@@ -137,7 +139,9 @@ def compare(json_path: Path | None, processes: int | None, quiet: bool, **given:
 @commands.command()
 @click.argument("names", nargs=-1, metavar="[PRESET]…")
 @click.option("--processes", type=click.IntRange(1, 64), help="Processes to share the arms.  [default: one a core]")
-@click.option("--folder", type=click.Path(path_type=Path), default=RECORDS, help="Where to write.  [default: data/records]")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=RECORDS, help="Where to write.  [default: data/records]"
+)
 def record(names: tuple[str, ...], processes: int | None, folder: Path) -> None:
     """Measure the recorded comparisons again, on the real data, and write them to data/records/.
 
@@ -161,15 +165,20 @@ def record(names: tuple[str, ...], processes: int | None, folder: Path) -> None:
 
 @commands.command()
 @click.option("--source", metavar="DATASET", help="Only this source.  [default: all that ship]")
-@click.option("--backbone", metavar="BACKBONE", default="cnn_small", help="Backbone.  [default: cnn_small]")
+@click.option("--backbone", metavar="BACKBONE", help="Only this backbone.  [default: all that ship]")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write.  [default: data/checkpoints]")
-def pretrain(source: str | None, backbone: str, folder: Path | None) -> None:
+def pretrain(source: str | None, backbone: str | None, folder: Path | None) -> None:
     """Train the source checkpoints that ship with the project, from the real data."""
     from tlcore.data import get_dataset
     from tlcore.models import get_backbone
     from tlcore.pretrain import SHIPPED, SHIPPED_PAIRS, train_checkpoint
 
-    pairs = SHIPPED_PAIRS if source is None else ((get_dataset(source).name, get_backbone(backbone).name),)
+    if source is not None and backbone is not None:
+        pairs = ((get_dataset(source).name, get_backbone(backbone).name),)
+    else:
+        pairs = tuple(pair for pair in SHIPPED_PAIRS if source in (None, pair[0]) and backbone in (None, pair[1]))
+        if not pairs:
+            raise UserError("none of the shipped checkpoints is for that: name both --source and --backbone")
     for name, network in pairs:
         with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err) as bars:
             bar = bars.add_task(f"{network} on {name}", total=1.0)
@@ -254,7 +263,10 @@ def doctor(as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     table.add_row("device", f"{environment.device} ({environment.machine})")
-    table.add_row("backend", f"{environment.backend} {environment.packages[environment.backend]}, Keras {environment.packages['keras']}")
+    table.add_row(
+        "backend",
+        f"{environment.backend} {environment.packages[environment.backend]}, Keras {environment.packages['keras']}",
+    )
     for name, speed in speeds.items():
         mark = "  ← used" if name == chosen else ""
         table.add_row(name, f"{speed:,.0f} training images a second on one thread{mark}")
@@ -359,7 +371,11 @@ def _print_comparison(comparison: Comparison) -> None:
         seconds = sum(sum(record.phase_seconds.values()) for record in records) / len(records)
         row = [STRATEGIES[name].title, f"{interval.mean:.1%}", _range(interval.low, interval.high, "{:.1%}", 1)]
         if (item := differences.get(name)) is not None:
-            row += [f"{100 * item.mean_difference:+.1f}", _range(item.ci_low, item.ci_high, "{:+.1f}", 100), item.verdict]
+            row += [
+                f"{100 * item.mean_difference:+.1f}",
+                _range(item.ci_low, item.ci_high, "{:+.1f}", 100),
+                item.verdict,
+            ]
         else:
             row += ["", "", "baseline" if name == baseline else ""]
         table.add_row(*row, f"{seconds:.1f}")

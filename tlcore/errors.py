@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class UserError(ValueError):
@@ -51,8 +52,23 @@ def explain(error: ValidationError) -> str:
     """
     lines: list[str] = []
     for item in error.errors():
-        field = ".".join(str(part) for part in item["loc"] if isinstance(part, str)).replace("_", " ")
-        message = item["msg"].removeprefix("Value error, ")
-        given = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
-        lines.append(f"{field}: {message}{given}" if field else f"{message}")
-    return "; ".join(lines)
+        field = " ".join(str(part) for part in item["loc"] if isinstance(part, str)).replace("_", " ")
+        lines.append(f"{field}: {_sentence(item)}" if field else _sentence(item))
+    return "; ".join(dict.fromkeys(lines))
+
+
+def _sentence(item: ErrorDetails) -> str:
+    kind, bounds, given = item["type"], item.get("ctx", {}), item["input"]
+    if kind == "value_error":
+        return item["msg"].removeprefix("Value error, ")
+    if kind in ("greater_than_equal", "greater_than", "less_than_equal", "less_than"):
+        word = {"greater_than_equal": "at least", "greater_than": "more than"}.get(kind, "at most")
+        limit = next(iter(bounds.values()))
+        return f"give {word} {limit:g}, not {given}"
+    if kind.startswith(("int_", "float_")):
+        return f"give a {'whole number' if kind.startswith('int_') else 'number'}, not '{given}'"
+    if kind == "literal_error":
+        return f"choose {bounds['expected'].replace(chr(39), '')}, not '{given}'"
+    if kind == "extra_forbidden":
+        return "there is no such setting"
+    return f"{item['msg']} (got {given!r})"

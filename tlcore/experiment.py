@@ -63,7 +63,7 @@ class Experiment(BaseModel):
     learning_rates: tuple[Annotated[float, Field(gt=0, le=1)], ...] = DEFAULT_GRID
     """The rates it is chosen from, ascending."""
     augmentation: Augmentation = "none"
-    """Random changes to the training images, the same for every arm: shift (up to two pixels), shift_flip (also mirrored)."""
+    """Random changes to the training images, alike in every arm: shift (up to two pixels), shift_flip (and mirrored)."""
     precision: Precision = "auto"
     """Number format of the network's arithmetic; auto takes what was measured faster on this host."""
     cut: Annotated[int, Field(ge=0, le=20)] | None = None
@@ -334,7 +334,10 @@ def _settle(values: dict[str, Any]) -> tuple[Experiment, list[str]]:
     except ValidationError:
         # What is left is the learning-rate grid: the one field whose own rule (ascending, 1 to 8) is not in its type.
         values["learning_rates"] = Experiment.model_fields["learning_rates"].default
-        return Experiment(**values), [*notices, "The learning rates in the link could not be used; the usual ones were set."]
+        return Experiment(**values), [
+            *notices,
+            "The learning rates in the link could not be used; the usual ones were set.",
+        ]
 
 
 def fits(strategy: str, backbone: Backbone, cut: int | None) -> bool:
@@ -444,6 +447,7 @@ class Selection(BaseModel):
         setting: ``learning_rate``, ``C`` (the pixel baseline's inverse regularisation) or ``none``.
         method: In words.
         scores: Accuracy on the validation part of the label budget, by value tried.
+        losses: Cross-entropy there in nats, by value tried; None where it was not finite. The lowest is chosen.
         chosen: The value that the final training used, or None.
     """
 
@@ -452,6 +456,7 @@ class Selection(BaseModel):
     setting: Literal["learning_rate", "C", "none"]
     method: str
     scores: dict[str, float] = {}
+    losses: dict[str, float | None] = {}
     chosen: float | None = None
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from tlcore.backend import environment
 from tlcore.data import get_dataset, load
-from tlcore.data.labels import batch_order
+from tlcore.data.labels import augment, batch_order
 from tlcore.errors import Stopped, UserError
 from tlcore.experiment import Environment, Event, SourceModel
 from tlcore.home import home
@@ -35,14 +35,16 @@ SHIPPED_PAIRS = (
     ("mnist", "cnn_small"),
     ("fashion_mnist", "cnn_small"),
     ("cifar10_cars", "cnn_small"),
-    ("cifar10", "cnn_small"),
+    ("cifar10_cars", "cnn_deep"),
+    ("cifar10", "cnn_deep"),
 )
 LOOKS = 20
 
 
 @dataclass(frozen=True)
 class PretrainingRecipe:
-    """How every source model is trained: Adam, the rate falling linearly to a tenth.
+    """How every source model is trained: Adam, the rate falling linearly to a tenth; pictures whose class survives it
+    are shifted and mirrored at random.
 
     Args:
         steps: Optimiser steps.
@@ -158,6 +160,7 @@ def train_checkpoint(
     program = Program(network, spec.shape, len(spec.classes), precision=precision)
     program.restart(initial_weights(network, spec.shape, len(spec.classes), recipe.seed), recipe.rate)
     order = batch_order(len(dataset.x_train), recipe.batch_size, recipe.steps, recipe.seed)
+    changes = "shift_flip" if spec.mirrored else "none"
     start, chunk = time.perf_counter(), recipe.steps // LOOKS
     for done in range(0, recipe.steps, chunk):
         on_event(
@@ -165,7 +168,8 @@ def train_checkpoint(
         )
         program.model.optimizer.learning_rate.assign(recipe.rate * (1 - 0.9 * done / recipe.steps))
         rows = order[done : done + chunk].reshape(-1)
-        program.fit(scaled(dataset.x_train[rows]), dataset.y_train[rows], recipe.batch_size, should_stop)
+        images = augment(scaled(dataset.x_train[rows]), changes, recipe.seed, first=done * recipe.batch_size)
+        program.fit(images, dataset.y_train[rows], recipe.batch_size, should_stop)
         if should_stop():
             raise Stopped
     seconds = time.perf_counter() - start
@@ -239,4 +243,3 @@ def _read(path: Path, provenance: str) -> Checkpoint | None:
     if shapes != weight_shapes(backbone, spec.shape, len(spec.classes)) or weights_sha256(weights) != info.sha256:
         return None
     return Checkpoint(weights, info, described["dataset_sha256"], described["dataset_provenance"])
-

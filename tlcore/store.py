@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from tlcore.errors import UserError
 from tlcore.experiment import CurvePoint, Experiment, RunRecord
 from tlcore.jobs.database import Database, open_database
-from tlcore.jobs.progress import UNFINISHED, ArmProgress, Job, JobState, JobSummary, WorkerInfo
+from tlcore.jobs.progress import UNFINISHED, ArmProgress, Job, JobState, JobSummary, WorkerInfo, next_turn
 from tlcore.jobs.queue import NOT_NEEDED, QueueView, end_waiting, read_view, settle
 from tlcore.jobs.tables import ARMS, JOBS, POINTS, PREPARATION, RECORDS, WORKERS
 
@@ -76,10 +76,16 @@ class Store:
                 )
             if connection.execute(unfinished.where(JOBS.c.state == "queued")).scalar_one() >= MOST_QUEUED:
                 raise UserError(f"{MOST_QUEUED} runs are waiting and no more fit: try again in a few minutes")
+            # A job that was withdrawn before it began does not count as a turn.
+            turn = select(func.max(JOBS.c.turn)).where(JOBS.c.started.is_not(None) | JOBS.c.state.in_(UNFINISHED))
             connection.execute(
                 insert(JOBS).values(
                     id=job_id,
                     owner=owner,
+                    turn=next_turn(
+                        connection.execute(turn.where(JOBS.c.started.is_not(None))).scalar_one_or_none(),
+                        connection.execute(turn.where(JOBS.c.owner == owner)).scalar_one_or_none(),
+                    ),
                     experiment=experiment.model_dump_json(),
                     content_hash=experiment.content_hash(),
                     source_key=_source_key(experiment),

@@ -126,7 +126,7 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy(
             "fine_tune_last",
             "Fine-tune the last stage",
-            "All source weights loaded; the first stages frozen (up to the cut point), the last stage and a new head trained.",
+            "All source weights loaded; the stages before the cut point frozen, the last one and a new head trained.",
             "transfer",
             _fine_tune_last,
             "#009E73",

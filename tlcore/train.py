@@ -58,7 +58,8 @@ class Program:
             optimizer=keras.optimizers.Adam(1e-3),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             steps_per_execution=STEPS_PER_CALL,
-            jit_compile=keras.backend.backend() == "jax",  # XLA halves the speed of these nets on a CPU
+            # XLA halves the speed of these nets on a CPU; Keras types the flag as text.
+            jit_compile=keras.backend.backend() == "jax",  # pyright: ignore[reportArgumentType]
         )
         self.model.optimizer.build(self.model.trainable_variables)
         self._optimizer_start = [np.array(variable) for variable in self.model.optimizer.variables]
@@ -99,7 +100,8 @@ class Program:
             Steps done.
         """
         watch = _StopWhen(should_stop or (lambda: False))
-        self.model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=[watch])
+        verbose: Any = 0  # which Keras types as text
+        self.model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=verbose, callbacks=[watch])
         return watch.steps
 
     def logits(self, x: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
@@ -140,7 +142,7 @@ class _StopWhen(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.steps = batch + 1
-        if self._should_stop():
+        if self._should_stop() and self.model is not None:
             self.model.stop_training = True
 
 

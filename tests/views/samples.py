@@ -1,4 +1,4 @@
-"""Records that look like the engine's, made from a seeded formula: for testing how results are shown, never shown as results."""
+"""Records that look like the engine's, made from a seeded formula: to test how results are shown, never as results."""
 
 from __future__ import annotations
 
@@ -67,11 +67,8 @@ def stages(experiment: Experiment, strategy: str) -> tuple[StageUse, ...]:
     recipe = STRATEGIES[strategy].recipe(backbone, experiment.cut)
     classes = len(get_dataset(experiment.target).classes)
     if recipe.learner == "pixels":
-        return (
-            StageUse(
-                name="head", kind="logistic regression", parameters=785 * classes, origin="random", mode="trained"
-            ),
-        )
+        pixels = 785 * classes
+        return (StageUse(name="head", kind="logistic regression", parameters=pixels, origin="random", mode="trained"),)
     trained = {
         stage for stage in backbone.stage_names for phase in recipe.phases if phase.policy.mode(stage) == "trained"
     }
@@ -95,9 +92,7 @@ def stages(experiment: Experiment, strategy: str) -> tuple[StageUse, ...]:
     return (*uses, head)
 
 
-def confusion(
-    classes: int, accuracy: float, per_class: int = 100, *, foreign: bool = False
-) -> tuple[tuple[int, ...], ...]:
+def confusion(classes: int, accuracy: float, *, foreign: bool, per_class: int = 100) -> tuple[tuple[int, ...], ...]:
     """`per_class` test images a class, `accuracy` of them right, the others spread."""
     right = round(per_class * accuracy)
     rows: list[tuple[int, ...]] = []

@@ -51,6 +51,8 @@ class DatasetSpec:
         classes: Class names by label.
         shape: Height and width in pixels, and channels.
         smallest_class: Training images in the class that has the fewest.
+        mirrored: Whether a mirrored picture still shows its class (a car does, a digit does not): source models learn
+            such sets with random shifts and mirroring.
         kind: ``real``, or ``generated`` for pictures drawn by this project (pages show a badge).
         load: Reads or makes the arrays.
         looks: Where it may be found without a network, checked quickly: the provenance, or None.
@@ -65,6 +67,7 @@ class DatasetSpec:
     kind: Literal["real", "generated"]
     load: Callable[[], Arrays]
     looks: Callable[[], str | None]
+    mirrored: bool = False
 
     @property
     def observation_per_class(self) -> int:
@@ -100,23 +103,10 @@ class Dataset:
     sha256: str
 
 
-def _spec(
-    name: str,
-    title: str,
-    sentence: str,
-    classes: tuple[str, ...],
-    shape: tuple[int, int, int],
-    smallest_class: int,
-    kind: Literal["real", "generated"],
-    load: Callable[[], Arrays],
-    looks: Callable[[], str | None],
-) -> tuple[str, DatasetSpec]:
-    return name, DatasetSpec(name, title, sentence, classes, shape, smallest_class, kind, load, looks)
-
-
-DATASETS: dict[str, DatasetSpec] = dict(
-    (
-        _spec(
+DATASETS: dict[str, DatasetSpec] = {
+    spec.name: spec
+    for spec in (
+        DatasetSpec(
             "mnist",
             "MNIST digits",
             "Handwritten digits, 70,000 grey pictures of 28×28 pixels.",
@@ -127,7 +117,7 @@ DATASETS: dict[str, DatasetSpec] = dict(
             sources.mnist,
             sources.find_mnist,
         ),
-        _spec(
+        DatasetSpec(
             "fashion_mnist",
             "Fashion-MNIST",
             "Clothes, shoes and bags, 70,000 grey pictures of 28×28 pixels.",
@@ -138,7 +128,7 @@ DATASETS: dict[str, DatasetSpec] = dict(
             sources.fashion_mnist,
             sources.find_fashion_mnist,
         ),
-        _spec(
+        DatasetSpec(
             "cifar10",
             "CIFAR-10",
             "Animals and vehicles, 60,000 colour pictures of 32×32 pixels.",
@@ -148,8 +138,9 @@ DATASETS: dict[str, DatasetSpec] = dict(
             "real",
             sources.cifar10,
             sources.find_cifar10,
+            mirrored=True,
         ),
-        _spec(
+        DatasetSpec(
             "cifar10_cars",
             "Cars (CIFAR-10)",
             "Car or not, from CIFAR-10; not one truck among the pictures.",
@@ -159,8 +150,9 @@ DATASETS: dict[str, DatasetSpec] = dict(
             "real",
             sources.cifar10_cars,
             sources.find_cifar10,
+            mirrored=True,
         ),
-        _spec(
+        DatasetSpec(
             "cifar10_trucks",
             "Trucks (CIFAR-10)",
             "Truck or not, from CIFAR-10; shares no picture with the cars task, and its other pictures include cars.",
@@ -170,11 +162,12 @@ DATASETS: dict[str, DatasetSpec] = dict(
             "real",
             sources.cifar10_trucks,
             sources.find_cifar10,
+            mirrored=True,
         ),
-        _spec(
+        DatasetSpec(
             "uci_digits",
             "UCI digits",
-            "1,797 handwritten digits (scikit-learn's copy of the UCI set), enlarged from 8×8 to 28×28 pixels; always here.",
+            "1,797 handwritten digits that come with scikit-learn, enlarged from 8×8 to 28×28 pixels; always here.",
             DIGITS,
             (28, 28, 1),
             116,
@@ -182,7 +175,7 @@ DATASETS: dict[str, DatasetSpec] = dict(
             sources.uci_digits,
             sources.find_uci_digits,
         ),
-        _spec(
+        DatasetSpec(
             "drawn_digits",
             "Drawn digits",
             "Digits drawn by this project with varied shape, thickness, pose, background and noise; always here.",
@@ -193,7 +186,7 @@ DATASETS: dict[str, DatasetSpec] = dict(
             sources.drawn_digits,
             sources.find_drawn,
         ),
-        _spec(
+        DatasetSpec(
             "drawn_garments",
             "Drawn garments",
             "Clothes, shoes and bags drawn by this project, of Fashion-MNIST's ten kinds; always here.",
@@ -205,7 +198,7 @@ DATASETS: dict[str, DatasetSpec] = dict(
             sources.find_drawn,
         ),
     )
-)
+}
 
 
 def get_dataset(name: str) -> DatasetSpec:

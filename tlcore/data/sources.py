@@ -1,8 +1,8 @@
 """Where each dataset's arrays come from: local folders, caches, Keras's downloads, scikit-learn, or a drawing.
 
 Search order: the folders of `TLCORE_DATA_DIR`, this project's cache, Keras's cache, then a download by
-`keras.datasets`. Every file is checked before use, and Keras is never asked to open a cached file that fails: offline it
-deletes one whose hash is wrong.
+`keras.datasets`. Every file is checked before use, and Keras is never asked to open a cached file that fails: offline
+it deletes one whose hash is wrong.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -122,15 +122,14 @@ def _real(name: str, download: Callable[[], tuple[tuple[NDArray[np.uint8], ...],
     except Exception as error:  # keras.utils.get_file raises a bare Exception when the network is absent
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(f"{name} is not on this machine and could not be downloaded ({reason}): {missing}") from None
-    arrays = dict(zip(KEYS, (x_train, y_train, x_test, y_test), strict=True))
+    arrays: dict[str, NDArray[np.uint8]] = dict(zip(KEYS, (x_train, y_train, x_test, y_test), strict=True))
     _verify(name, arrays, "the download")
-    return Arrays(**arrays, provenance="keras.datasets")
+    return Arrays(x_train, y_train, x_test, y_test, "keras.datasets")
 
 
 def _put_npz(name: str) -> str:
-    return (
-        f"connect once, or put {name}.npz (arrays {', '.join(KEYS)}) into {_cache()} or a folder named by TLCORE_DATA_DIR"
-    )
+    arrays = ", ".join(KEYS)
+    return f"connect once, or put {name}.npz (arrays {arrays}) into {_cache()} or a folder named by TLCORE_DATA_DIR"
 
 
 def find_mnist() -> str | None:
@@ -277,7 +276,7 @@ def uci_digits() -> Arrays:
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()  # a Bunch, which scikit-learn types as anything it might return
     small = np.rint(np.asarray(digits.images) * (255 / 16)).astype(np.uint8)
     images = np.zeros((len(small), 28, 28), dtype=np.uint8)
     for row, picture in zip(images, small, strict=True):

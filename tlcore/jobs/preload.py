@@ -11,8 +11,7 @@ import importlib
 import os
 
 from tlcore.jobs.parent import end_with_parent
-
-ENGINE_VARIABLE = "TLCORE_PRELOAD_ENGINE"
+from tlcore.jobs.trainer import ENGINE_VARIABLE
 
 end_with_parent()
 with contextlib.suppress(Exception):

@@ -125,19 +125,33 @@ class Waiting:
 
     Args:
         id: The job.
-        owner: Whose it is.
         running: Whether any of it has begun.
+        turn: Its turn; see `next_turn`.
         created: When it was asked for, in seconds since 1970.
     """
 
     id: str
-    owner: str
     running: bool
+    turn: int
     created: float
 
 
+def next_turn(current: int | None, own: int | None) -> int:
+    """Give a new job its turn, so that turns go round between learners.
+
+    Args:
+        current: The highest turn of which any job has begun, or None if none ever has.
+        own: The highest turn that this learner has had or waits for, or None.
+
+    Returns:
+        The turn: the current one, or the learner's next. A learner's second job so comes after everybody's first,
+        also when that first job has long begun, and nobody gains by having been away.
+    """
+    return max(current or 0, 0 if own is None else own + 1)
+
+
 def fair_order(jobs: Iterable[Waiting]) -> list[Waiting]:
-    """Order unfinished jobs: what runs goes on first, then one job of each learner, then each one's second, and so on.
+    """Order unfinished jobs: what runs goes on first, then turn by turn, and within a turn who came first.
 
     Args:
         jobs: Every unfinished job, in any order.
@@ -145,13 +159,7 @@ def fair_order(jobs: Iterable[Waiting]) -> list[Waiting]:
     Returns:
         The same jobs, next first.
     """
-    by_age = sorted(jobs, key=lambda job: (not job.running, job.created, job.id))
-    rank: dict[str, int] = {}
-    keyed: list[tuple[tuple[bool, int, float, str], Waiting]] = []
-    for job in by_age:
-        place = rank[job.owner] = rank.get(job.owner, -1) + 1
-        keyed.append(((not job.running, 0 if job.running else place, job.created, job.id), job))
-    return [job for _, job in sorted(keyed, key=lambda pair: pair[0])]
+    return sorted(jobs, key=lambda job: (not job.running, job.turn, job.created, job.id))
 
 
 @dataclass(frozen=True)

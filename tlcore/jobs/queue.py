@@ -276,9 +276,9 @@ def settle(connection: Connection, job_id: str) -> None:
 
 def _entries(connection: Connection) -> list[tuple[Waiting, Any]]:
     """Read the unfinished jobs in the fair order."""
-    columns = (JOBS.c.id, JOBS.c.owner, JOBS.c.state, JOBS.c.created, JOBS.c.source_key)
+    columns = (JOBS.c.id, JOBS.c.state, JOBS.c.turn, JOBS.c.created, JOBS.c.source_key)
     rows = {row.id: row for row in connection.execute(select(*columns).where(JOBS.c.state.in_(UNFINISHED)))}
-    waiting = [Waiting(row.id, row.owner, row.state != "queued", row.created) for row in rows.values()]
+    waiting = [Waiting(row.id, row.state != "queued", row.turn, row.created) for row in rows.values()]
     return [(entry, rows[entry.id]) for entry in fair_order(waiting)]
 
 

@@ -28,6 +28,7 @@ JOBS = Table(
     Column("experiment", Text, nullable=False),
     Column("content_hash", String(16), nullable=False),
     Column("source_key", String(200), nullable=False),
+    Column("turn", Integer, nullable=False),
     Column("state", String(12), nullable=False),
     Column("message", Text, nullable=False),
     Column("created", Double, nullable=False),

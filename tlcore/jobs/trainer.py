@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from tlcore.experiment import CurvePoint, RunRecord
 
 DEFAULT_ENGINE = "tlcore.compare"
+ENGINE_VARIABLE = "TLCORE_PRELOAD_ENGINE"
+"""Tells the forkserver which engine to load; the worker sets it for its own children."""
 NICENESS = 10
 POINT_SECONDS = 0.1
+FREE_POINTS = 40
 TEXT_SECONDS = 0.2
 
 
@@ -128,6 +131,9 @@ class Inbox:
 class Reporter:
     """Passes a unit's events on to the worker, not more of them than pages can show.
 
+    An arm's first `FREE_POINTS` looks are all told; after that the newest, `POINT_SECONDS` apart. The last look is
+    never lost.
+
     Args:
         key: The unit.
         send: Passes one report on.
@@ -142,34 +148,42 @@ class Reporter:
         self._clock = clock
         self._fraction = 0.0
         self._text = ""
-        self._held: CurvePoint | None = None
+        self._points = 0
         self._last_step = -1
+        self._held: list[CurvePoint] = []
         self._told: tuple[float, str] = (0.0, "")
         self._told_at = self._point_at = float("-inf")
 
     def __call__(self, event: Event) -> None:
-        """Take an event: a look is told at once or held until the next may be, and a newer one replaces it."""
+        """Take an event, and tell it now or with one of the next."""
         if event.kind == "arm_finished":
             return  # the record says it all, and `run_arm` returns it
-        self._fraction, self._text = event.fraction, event.text
+        self._fraction = max(self._fraction, event.fraction)  # a bar that goes back confuses
+        self._text = event.text
         if event.point is not None and event.point.step > self._last_step:
-            self._held = event.point
+            self._hold(event.point)
         now = self._clock()
-        if self._held is not None and now - self._point_at >= POINT_SECONDS:
+        if self._held and now - self._point_at >= POINT_SECONDS:
             self.flush()
         elif now - self._told_at >= TEXT_SECONDS and (self._fraction, self._text) != self._told:
-            self._tell(now, ())
+            self._tell(now)
 
     def flush(self) -> None:
-        """Tell what is held, if anything: the last look of a unit is never lost."""
-        if self._held is None:
-            return
-        point, self._held = self._held, None
-        self._last_step = point.step
-        self._point_at = self._clock()
-        self._tell(self._point_at, (point,))
+        """Tell the looks that are held, if any."""
+        if self._held:
+            self._point_at = self._clock()
+            self._tell(self._point_at)
 
-    def _tell(self, now: float, points: tuple[CurvePoint, ...]) -> None:
+    def _hold(self, point: CurvePoint) -> None:
+        self._last_step = point.step
+        self._points += 1
+        if self._held and self._points > FREE_POINTS:
+            self._held[-1] = point
+        else:
+            self._held.append(point)
+
+    def _tell(self, now: float) -> None:
+        points, self._held = tuple(self._held), []
         self._told, self._told_at = (self._fraction, self._text), now
         self._send(Progress(self._key, self._fraction, self._text, points))
 

@@ -38,8 +38,8 @@ class Interval:
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """Mean of independent repetitions with its Student t interval.
 
-    The half width is ``t · s / √n`` with ``t`` the quantile at (1 + level) / 2 for n - 1 degrees of freedom and ``s`` the
-    sample standard deviation.
+    The half width is ``t · s / √n`` with ``t`` the quantile at (1 + level) / 2 for n - 1 degrees of freedom and ``s``
+    the sample standard deviation.
 
     Args:
         values: One value a seed; at least one, all finite.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
@@ -63,7 +63,11 @@ def stage_input_shape(backbone: Backbone, input_shape: Shape, index: int) -> tup
     """
     shape: tuple[int, ...] = input_shape
     for stage in backbone.stages[:index]:
-        shape = (max(1, shape[0] // 2), max(1, shape[1] // 2), stage.width) if stage.kind == "conv" else (stage.width,)
+        if stage.kind == "conv":
+            height, width, _ = cast("Shape", shape)  # a convolution never follows a fully connected stage
+            shape = (max(1, height // 2), max(1, width // 2), stage.width)
+        else:
+            shape = (stage.width,)
     return shape
 
 
@@ -91,8 +95,8 @@ def weight_shapes(backbone: Backbone, input_shape: Shape, classes: int) -> dict[
 def initial_weights(backbone: Backbone, input_shape: Shape, classes: int, seed: int) -> Weights:
     """First weights of every stage and the head, each from its own stream: the same on every backend and in every arm.
 
-    Kernels are uniform within ``±√(6 / fan_in)`` (He et al. 2015) in the stages and ``±√(6 / (fan_in + fan_out))`` (Glorot
-    & Bengio 2010) in the head; biases are zero.
+    Kernels are uniform within ``±√(6 / fan_in)`` (He et al. 2015) in the stages and ``±√(6 / (fan_in + fan_out))``
+    (Glorot & Bengio 2010) in the head; biases are zero.
 
     Args:
         backbone: The backbone.

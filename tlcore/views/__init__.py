@@ -5,8 +5,9 @@ strategies keep the colour and dash of `tlcore.strategies`, and colour is never 
 """
 
 from tlcore.views.accuracy import accuracy_figure, differences_figure
+from tlcore.views.common import title_of
 from tlcore.views.confusion import confusion_figure
-from tlcore.views.curves import curves_figure, live_options
+from tlcore.views.curves import curves_figure, levels_of, live_options, points_of
 from tlcore.views.network import NetworkRow, network_figure, planned_network, recorded_network
 from tlcore.views.tables import confusion_table, curves_table, differences_table, results_table
 from tlcore.views.words import (
@@ -14,7 +15,9 @@ from tlcore.views.words import (
     differing_settings,
     duration,
     experiment_title,
+    live_sentence,
     provenance_sentence,
+    recorded_label,
     summary_sentence,
     verdict_sentences,
 )
@@ -32,12 +35,17 @@ __all__ = [
     "differing_settings",
     "duration",
     "experiment_title",
+    "levels_of",
     "live_options",
+    "live_sentence",
     "network_figure",
     "planned_network",
+    "points_of",
     "provenance_sentence",
+    "recorded_label",
     "recorded_network",
     "results_table",
     "summary_sentence",
+    "title_of",
     "verdict_sentences",
 ]

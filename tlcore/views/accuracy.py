@@ -74,7 +74,7 @@ def accuracy_figure(records: Sequence[RunRecord]) -> go.Figure:
             },
             text=[percent(interval.mean)],
             textposition="top center",
-            textfont={"size": 13},
+            textfont={"size": 14},
             cliponaxis=False,
             hovertemplate=f"{title}<br>mean of {interval.n}: %{{x:.1f}} %{bounds}<extra></extra>",
             name=title,
@@ -92,7 +92,7 @@ def accuracy_figure(records: Sequence[RunRecord]) -> go.Figure:
             xanchor="left",
             showarrow=False,
             text=f"guessing {percent(chance)}",
-            font={"size": 12},
+            font={"size": 13},
         )
         room = 0.08 * max(max(ends) - min(ends), 0.05)
         figure.update_xaxes(range=[max(0.0, 100 * (min(ends) - room)), min(103.0, 100 * (max(ends) + room))])
@@ -153,10 +153,10 @@ def differences_figure(comparisons: Sequence[PairedComparison]) -> go.Figure:
             x=100 * item.mean_difference,
             y=row - 0.1,
             yanchor="bottom",
-            xanchor="left" if place < 0.35 else "right" if place > 0.65 else "center",
+            xanchor="left" if place < 0.25 else "right" if place > 0.75 else "center",
             showarrow=False,
             text=f"{SIGNS[item.verdict]} {as_points(item.mean_difference)} · {item.verdict}",
-            font={"size": 13},
+            font={"size": 14},
         )
     rows = len(comparisons)
     figure.add_vline(x=0, line={"color": GREY, "width": 2})

@@ -53,7 +53,7 @@ def points(value: float, digits: int = 1) -> str:
 
 
 def interval_text(low: float, high: float) -> str:
-    """Both ends of an interval of a difference; with as many digits as it takes to see on which side of zero it lies."""
+    """Both ends of an interval of a difference, in digits enough to see on which side of zero it lies."""
     digits = 1
     while digits < 4 and (low > 0 or high < 0) and (points(low, digits)[0] == "0" or points(high, digits)[0] == "0"):
         digits += 1

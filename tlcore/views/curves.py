@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from tlcore.experiment import CurvePoint, Experiment, RunRecord
 
-Points = "Sequence[tuple[str, int, CurvePoint]]"
 HEIGHT = 440
 LABEL_SHARE = 0.105
 """Height of a two-line label as a share of the drawing area."""
@@ -70,7 +69,7 @@ def points_of(records: Iterable[RunRecord]) -> list[tuple[str, int, CurvePoint]]
 
 
 def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
-    """Move label positions apart until none overlaps, as little as a single pass allows, keeping their order.
+    """Move labels apart until none overlaps, with the least squared movement, keeping their order.
 
     Args:
         wanted: Where the labels should be.
@@ -79,21 +78,23 @@ def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 
         high: Highest place there is.
 
     Returns:
-        Positions in the order of `wanted`, at least `gap` apart where they fit at all, else evenly spaced.
+        Positions in the order of `wanted`, at least `gap` apart; evenly spaced where they do not fit otherwise.
     """
     if not wanted:
         return []
     gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
     order = sorted(range(len(wanted)), key=lambda at: wanted[at])
-    placed: list[float] = []
+    # With the gaps subtracted the places need only ascend: neighbours that do not are pooled at their mean.
+    pools: list[tuple[float, int]] = []
     for rank, at in enumerate(order):
-        # Leave room above for the labels still to come.
-        ceiling = high - gap * (len(order) - 1 - rank)
-        floor = placed[-1] + gap if placed else low
-        placed.append(min(max(wanted[at], floor), max(ceiling, floor)))
+        pools.append((wanted[at] - rank * gap, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (upper, many), (lower, more) = pools.pop(), pools.pop()
+            pools.append(((upper * many + lower * more) / (many + more), many + more))
+    level = [place for place, count in pools for _ in range(count)]
     result = [0.0] * len(wanted)
     for rank, at in enumerate(order):
-        result[at] = placed[rank]
+        result[at] = min(max(level[rank], low), high - (len(order) - 1) * gap) + rank * gap
     return result
 
 
@@ -132,9 +133,7 @@ def curves_figure(
             line={"color": look.colour, "dash": look.dash, "width": 3},
             name=title,
             legendgroup=strategy,
-            customdata=[
-                [100 * low, 100 * high, n] for low, high, n in zip(band.low, band.high, band.seeds, strict=True)
-            ],
+            customdata=[[100 * low, 100 * high] for low, high in zip(band.low, band.high, strict=True)],
             hovertemplate=(
                 f"<b>{title}</b> %{{y:.1f}} %, seeds %{{customdata[0]:.1f}} to %{{customdata[1]:.1f}}<extra></extra>"
             ),
@@ -152,7 +151,11 @@ def curves_figure(
             hovertemplate=f"<b>{title}</b> %{{y:.1f}} %, no steps<extra></extra>",
         )
         ends[strategy] = level
-    places = spread(list(ends.values()), LABEL_SHARE)
+    # From zero, so that the eye can compare heights, to just above what was measured.
+    top = min(
+        1.0, 0.06 + max([0.2, *(levels or {}).values(), *(value for band in drawn.values() for value in band.high)])
+    )
+    places = spread([value / top for value in ends.values()], LABEL_SHARE)
     for (strategy, value), place in zip(ends.items(), places, strict=True):
         look = look_of(strategy)
         label = wrapped(title_of(strategy), 14)
@@ -171,7 +174,9 @@ def curves_figure(
             hovertext=f"{percent(value)} at the end",
         )
     figure.update_xaxes(title="Optimiser steps", range=[0, end], zeroline=False)
-    figure.update_yaxes(title="Accuracy on observation images (%)", range=[0, 100], zeroline=False, automargin=True)
+    figure.update_yaxes(
+        title="Accuracy on observation images (%)", range=[0, 100 * top], zeroline=False, automargin=True
+    )
     margin = {"l": 8, "r": 118, "t": 20, "b": 44}
     return figure.update_layout(**layout(height=HEIGHT, margin=margin, hovermode="x unified", dragmode="zoom"))
 

@@ -132,7 +132,7 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
                 "line": {"color": colour, "width": 2},
                 "pattern": {
                     "shape": ["/" if box.mode == "frozen" else "" for box in row.boxes],
-                    "fgcolor": tinted(colour, 0.45),
+                    "fgcolor": tinted(colour, 0.4),
                     "size": 9,
                     "solidity": 0.16,
                     "fillmode": "overlay",
@@ -144,8 +144,10 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
                 "<br>%{customdata[3]}<extra></extra>"
             ),
         )
+        # In many columns, hence narrow ones, the words need two lines.
+        origin_words = "from source" if len(columns) <= 4 else "from<br>source"
         for box in row.boxes:
-            lines = [f"<b>{box.mode}</b>", "from<br>source" if box.origin == "transferred" else "fresh"]
+            lines = [f"<b>{box.mode}</b>", origin_words if box.origin == "transferred" else "fresh"]
             if box.parameters is not None:
                 lines.append(f"{box.parameters:,}")
             figure.add_annotation(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from tlcore.data.registry import DATASETS
 from tlcore.metrics.stats import mean_interval
 from tlcore.strategies import STRATEGIES
 from tlcore.views.common import by_strategy, interval_text, percent, points, title_of
+from tlcore.views.curves import bands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tlcore.experiment import Experiment, PairedComparison, RunRecord
+    from tlcore.experiment import CurvePoint, Experiment, PairedComparison, RunRecord
 
+_FRAMEWORKS = ("keras", "tensorflow", "jax", "torch")
 _TRANSFER = {
     "helps": "transfer helps here",
     "hurts": "transfer hurts here",
@@ -77,11 +79,8 @@ def summary_sentence(comparisons: Sequence[PairedComparison]) -> str:
         parts[0] = f"None of {total} transfer strategies helps"
     elif count["helps"] == 1:
         parts[0] = f"1 of {total} transfer strategies helps"
-    kept = [
-        parts[0],
-        *(part for part, word in zip(parts[1:], ("hurts", "no clear difference"), strict=True) if count[word]),
-    ]
-    return ", ".join(kept) + "."
+    others = zip(parts[1:], ("hurts", "no clear difference"), strict=True)
+    return ", ".join([parts[0], *(part for part, word in others if count[word])]) + "."
 
 
 def accuracy_sentence(records: Sequence[RunRecord]) -> str:
@@ -113,22 +112,49 @@ def provenance_sentence(records: Sequence[RunRecord], *, recorded: bool) -> str:
     Returns:
         One or two sentences.
     """
+    where = records[0].environment
+    packages = " and ".join(f"{name} {version}" for name, version in where.packages.items() if name in _FRAMEWORKS)
+    target = records[0].datasets["target"]
+    return (
+        f"{'Recorded' if recorded else 'Trained'} on {recorded_label(records)}, "
+        f"{where.precision}{f', {packages}' if packages else ''}. {target.title}: {target.provenance}."
+    )
+
+
+def recorded_label(records: Sequence[RunRecord]) -> str:
+    """Date, machine and seeds in a few words.
+
+    Args:
+        records: Records of one experiment; at least one.
+
+    Returns:
+        For instance ``20 November 2026, some processor, 3 seeds (0, 1, 2)``.
+    """
     first, last = min(record.created for record in records), max(record.created for record in records)
     seeds = sorted({record.seed for record in records})
     where = records[0].environment
     made = f"{last.day} {last:%B %Y}" if first.date() == last.date() else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
     device = "" if where.device == "CPU" else f", {where.device}"
-    packages = " and ".join(
-        f"{name} {version}"
-        for name, version in where.packages.items()
-        if name in ("keras", "tensorflow", "jax", "torch")
-    )
-    target = records[0].datasets["target"]
-    return (
-        f"{'Recorded' if recorded else 'Trained'} on {made}, {where.machine}{device}, "
-        f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''} ({', '.join(str(seed) for seed in seeds)}), {where.precision}"
-        f"{f', {packages}' if packages else ''}. {target.title}: {target.provenance}."
-    )
+    return f"{made}, {where.machine}{device}, {_seeds(len(seeds))} ({', '.join(str(seed) for seed in seeds)})"
+
+
+def live_sentence(looks: Sequence[tuple[str, int, CurvePoint]]) -> str:
+    """Where the curve of every strategy ends at the moment: what the live chart shows, in words.
+
+    Args:
+        looks: Strategy, seed and look so far.
+
+    Returns:
+        The sentence.
+    """
+    drawn = bands(looks)
+    if not drawn:
+        return "The curves begin when the first final training does; before it, each arm tries its learning rates."
+    parts = [
+        f"{title_of(name)} {percent(band.mean[-1])} at step {band.steps[-1]} ({_seeds(band.seeds[-1])})"
+        for name, band in drawn.items()
+    ]
+    return f"Furthest so far, on images outside the label budget: {', '.join(parts)}."
 
 
 def experiment_title(experiment: Experiment) -> str:
@@ -167,6 +193,10 @@ def duration(seconds: float) -> str:
     return "about an hour" if hours <= 1 else f"about {hours} hours"
 
 
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' if count != 1 else ''}"
+
+
 def _is_transfer(item: PairedComparison) -> bool:
     kind = STRATEGIES[item.strategy].kind if item.strategy in STRATEGIES else "control"
     return kind == "transfer" and item.baseline == "scratch"
@@ -174,8 +204,7 @@ def _is_transfer(item: PairedComparison) -> bool:
 
 def _sentence(item: PairedComparison) -> str:
     words = (_TRANSFER if _is_transfer(item) else _OTHER)[item.verdict]
-    seeds = f"{item.n} seed{'s' if item.n != 1 else ''}"
-    evidence = seeds
+    evidence = seeds = _seeds(item.n)
     if item.ci_low is not None and item.ci_high is not None:
         evidence = f"95 % interval {interval_text(item.ci_low, item.ci_high)}, {seeds}"
     return (
@@ -188,7 +217,8 @@ def _shown(field: str, value: object) -> str:
     if value is None:
         return "automatic"
     if isinstance(value, tuple):
-        return ", ".join(title_of(item) if field == "strategies" else f"{item:g}" for item in value)
+        items = cast("tuple[Any, ...]", value)
+        return ", ".join(title_of(item) if field == "strategies" else f"{item:g}" for item in items)
     if field in ("source", "target"):
         return DATASETS[str(value)].title
     return str(value)

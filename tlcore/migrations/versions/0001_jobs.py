@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("experiment", sa.Text, nullable=False),
         sa.Column("content_hash", sa.String(16), nullable=False),
         sa.Column("source_key", sa.String(200), nullable=False),
+        sa.Column("turn", sa.Integer, nullable=False),
         sa.Column("state", sa.String(12), nullable=False),
         sa.Column("message", sa.Text, nullable=False),
         sa.Column("created", sa.Double, nullable=False),

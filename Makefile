@@ -1,0 +1,61 @@
+# make run    set up what is needed and start the app            (PORT=8501 HOST=127.0.0.1 GPU=1)
+# make test   set up what is needed and run every check and test
+# make setup  only prepare .venv                                 (GPU=1 for TensorFlow with CUDA)
+# make bench  measure the figures of the README                  make record  measure the recorded comparisons again
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8501
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
+
+.PHONY: setup run test check unit pages bench record format clean
+
+setup: $(VENV)/.ready$(if $(GPU),-gpu)
+
+$(VENV)/.ready: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(VENV)/.ready-gpu: $(VENV)/.ready
+	$(PIP) "tensorflow[and-cuda]>=2.21"
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
+	touch $@
+
+run: setup
+	@echo "The app is at http://$(HOST):$(PORT)"
+	$(BIN)/streamlit run app.py --server.address $(HOST) --server.port $(PORT) --server.headless true
+
+test: check unit pages
+
+check: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+# Two processes: Streamlit's AppTest clears Keras's state wherever Keras is loaded.
+unit: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest --ignore=tests/pages --ignore=tests/browser
+
+pages: $(VENV)/.ready-dev
+	sh tests/browser/install_chromium.sh
+	$(BIN)/python -m pytest tests/pages tests/browser
+
+bench: $(VENV)/.ready-dev
+	$(BIN)/python -m benchmarks
+
+record: $(VENV)/.ready
+	$(BIN)/python -m tlcore pretrain
+	$(BIN)/python -m tlcore record
+
+format: $(VENV)/.ready-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

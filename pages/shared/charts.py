@@ -1,0 +1,68 @@
+"""How charts and tables are put on a page: never without a text for those who cannot see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from pages.shared.host import is_dark
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+LIVE_HEIGHT = 460
+
+
+def show_figure(figure: go.Figure, key: str, alt: str, *, zoom: bool = False) -> None:
+    """Show a finished result.
+
+    Args:
+        figure: The figure.
+        key: Unique on the page.
+        alt: What it shows, numbers included.
+        zoom: Whether there is something to zoom into; without it a finger on the chart scrolls the page.
+    """
+    config: dict[str, Any] = {
+        "displaylogo": False,
+        "displayModeBar": "hover" if zoom else False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        "scrollZoom": False,
+    }
+    # Streamlit's theme writes on charts in a faded grey that nobody reads from the back of a room.
+    ink = st.get_option(f"theme.{'dark' if is_dark() else 'light'}.textColor")
+    figure.update_layout(font={"color": ink, "size": 14})
+    for axes in (figure.update_xaxes, figure.update_yaxes):
+        axes(tickfont={"color": ink, "size": 14}, title_font={"color": ink, "size": 14})
+    st.plotly_chart(figure, key=key, config=config, alt=alt)
+
+
+def show_live(options: dict[str, Any], alt: str) -> None:
+    """Show curves that grow: one chart under one key, so that nothing is drawn anew between polls.
+
+    Args:
+        options: An ECharts option.
+        alt: What it shows.
+    """
+    st.echarts_chart(options, height=LIVE_HEIGHT, key="live-curves", alt=alt)
+
+
+def show_table(table: pd.DataFrame, key: str, alt: str, *, digits: int = 1, hide_index: bool = True) -> None:
+    """Show a table with its numbers rounded for reading.
+
+    Args:
+        table: The table.
+        key: Unique on the page.
+        alt: What it shows.
+        digits: Decimal places of fractions.
+        hide_index: Whether the rows have no names of their own.
+    """
+    config = {
+        str(name): st.column_config.NumberColumn(format=f"%.{digits}f")
+        if table[name].dtype.kind == "f"
+        else st.column_config.NumberColumn(format="localized")
+        for name in table.columns
+        if table[name].dtype.kind in "fiu"
+    }
+    st.dataframe(table, key=key, alt=alt, hide_index=hide_index, column_config=config)

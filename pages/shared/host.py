@@ -1,0 +1,43 @@
+"""Who is here, and what goes wrong in plain words."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from tlcore.errors import UserError
+
+COOKIE = "tl_owner"
+
+
+def owner() -> str:
+    """Name of the browser that looks at the page, to tell its runs from others'.
+
+    Returns:
+        The cookie that the app's middleware sets; where there are no cookies, a name kept for this session.
+    """
+    cookie = st.context.cookies.get(COOKIE)
+    if cookie:
+        return cookie
+    if COOKIE not in st.session_state:
+        st.session_state[COOKIE] = uuid.uuid4().hex
+    return st.session_state[COOKIE]
+
+
+def is_dark() -> bool:
+    """Whether the page is shown in dark colours."""
+    return st.context.theme.type == "dark"
+
+
+@contextmanager
+def plain_errors() -> Generator[None]:
+    """Show what a person can put right as one line, in place of a traceback."""
+    try:
+        yield
+    except UserError as error:
+        text = str(error)
+        st.error(text[:1].upper() + text[1:], icon=":material/error:")
+        st.stop()

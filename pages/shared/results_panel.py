@@ -1,0 +1,143 @@
+"""What came out of a comparison: the words first, then the evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.shared import prediction
+from pages.shared.charts import show_figure, show_table
+from tlcore import views
+from tlcore.results import Comparison, paired_comparisons
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlcore.experiment import Experiment, PairedComparison, RunRecord
+
+MARKS = {"helps": ":green[▲]", "hurts": ":red[▼]", "no clear difference": ":gray[●]"}
+
+
+def show_verdicts(comparisons: Sequence[PairedComparison], experiment: Experiment) -> None:
+    """Say what the comparison shows: one line in large type, then one sentence a strategy."""
+    st.markdown(f"#### {views.summary_sentence(comparisons)}")
+    st.markdown("\n".join(f"- {sentence}" for sentence in views.verdict_sentences(comparisons, experiment)))
+
+
+def show_accuracy(records: Sequence[RunRecord], key: str) -> None:
+    """Show the accuracy of every strategy."""
+    st.markdown("##### Accuracy on the test images")
+    st.caption("Dot: one seed. Diamond and bar: mean and 95 % interval.")
+    show_figure(views.accuracy_figure(records), f"{key}-accuracy", views.accuracy_sentence(records))
+
+
+def show_differences(comparisons: Sequence[PairedComparison], experiment: Experiment, key: str) -> None:
+    """Show the paired differences."""
+    baseline = views.title_of(comparisons[0].baseline) if comparisons else ""
+    st.markdown(f"##### Difference from “{baseline}”")
+    st.caption("Paired by seed. A bar that crosses the zero line leaves it open which is better.")
+    sentences = views.verdict_sentences(comparisons, experiment)
+    show_figure(views.differences_figure(comparisons), f"{key}-differences", " ".join(sentences))
+
+
+def show_results(records: Sequence[RunRecord], experiment: Experiment, key: str, *, recorded: bool = False) -> None:
+    """Show everything that is known about a comparison.
+
+    Args:
+        records: Its records; at least one.
+        experiment: What was asked for.
+        key: Prefix of the widgets' keys; the run's id, so that a prediction made for it is found.
+        recorded: Whether the records come with the project.
+    """
+    comparisons = paired_comparisons(records)
+    if comparisons:
+        show_verdicts(comparisons, experiment)
+    prediction.show(key, records, comparisons)
+    left, right = st.columns(2, gap="large")
+    with left:
+        show_accuracy(records, key)
+    if comparisons:
+        with right:
+            show_differences(comparisons, experiment, key)
+    _show_curves(records, experiment, key)
+    with st.expander("What was reused, frozen and trained", icon=":material/layers:", expanded=True):
+        show_network(views.recorded_network(records), f"{key}-network")
+    st.markdown("##### The numbers")
+    table = views.results_table(records)
+    show_table(table, f"{key}-table", views.accuracy_sentence(records))
+    if comparisons:
+        differences = views.differences_table(comparisons)
+        show_table(differences, f"{key}-paired", "The paired differences as a table.")
+    _show_confusion(records, key)
+    st.caption(views.provenance_sentence(records, recorded=recorded))
+    with st.container(horizontal=True):
+        st.download_button(
+            "All records (JSON)",
+            Comparison(experiment, tuple(records)).to_json(),
+            f"{experiment.source}-to-{experiment.target}.json",
+            "application/json",
+            key=f"{key}-json",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Table (CSV)",
+            table.to_csv(index=False),
+            f"{experiment.source}-to-{experiment.target}.csv",
+            "text/csv",
+            key=f"{key}-csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+def show_network(rows: Sequence[views.NetworkRow], key: str) -> None:
+    """Draw the network of every strategy, with its key in words."""
+    st.caption(
+        "Filled: starts from the source's weights. Empty: starts from fresh random weights. Hatched: frozen, training "
+        "cannot change it. The numbers count weights."
+    )
+    alt = "; ".join(
+        f"{views.title_of(row.strategy)}: "
+        + (
+            ", ".join(
+                f"{box.column} {box.mode} {'from source' if box.origin == 'transferred' else 'fresh'}"
+                for box in row.boxes
+            )
+            or "no network"
+        )
+        for row in rows
+    )
+    show_figure(views.network_figure(rows), key, alt)
+
+
+def _show_curves(records: Sequence[RunRecord], experiment: Experiment, key: str) -> None:
+    looks = views.points_of(records)
+    if not looks:
+        return
+    st.markdown("##### Learning curves")
+    st.caption("Line: mean of the seeds. Shade: their range. Read on images that nothing is selected on.")
+    levels = views.levels_of(records)
+    figure = views.curves_figure(looks, levels=levels, steps=experiment.steps)
+    table = views.curves_table(looks)
+    ends = ", ".join(f"{name} {table[name].dropna().iloc[-1]:.1f} %" for name in table.columns)
+    show_figure(figure, f"{key}-curves", f"Learning curves; at the end: {ends}.", zoom=True)
+    with st.expander("The curves as a table"):
+        show_table(table, f"{key}-curves-table", "Mean accuracy in percent by step.", hide_index=False)
+
+
+def _show_confusion(records: Sequence[RunRecord], key: str) -> None:
+    with st.expander("Which classes are taken for which", icon=":material/grid_on:"):
+        strategies = list(dict.fromkeys(record.strategy for record in records))
+        left, right = st.columns(2)
+        chosen = left.selectbox("Strategy", strategies, format_func=views.title_of, key=f"{key}-confusion-arm")
+        seeds = [record.seed for record in records if record.strategy == chosen]
+        seed = right.selectbox("Seed", seeds, key=f"{key}-confusion-seed")
+        record = next((record for record in records if (record.strategy, record.seed) == (chosen, seed)), None)
+        if record is not None:
+            alt = f"Confusion matrix of {views.title_of(record.strategy)}, seed {record.seed}; the table follows."
+            show_figure(views.confusion_figure(record), f"{key}-confusion", alt)
+            show_table(
+                views.confusion_table(record), f"{key}-confusion-table", "The counts as a table.", hide_index=False
+            )
