@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.shared.host import plain_errors
 
-st.set_page_config(page_title="Transfer learning, measured", page_icon=":material/compare_arrows:", layout="wide")
+st.set_page_config(page_title="Transfer learning, measured", page_icon="🔁", layout="wide")
 page = st.navigation(
     [
         st.Page("start.py", title="Start", icon=":material/home:", default=True),

@@ -10,20 +10,19 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-# TensorFlow logs its start-up to stderr unless told before the import that only errors matter.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 import tlcore
 from tlcore.experiment import Environment, Precision
 from tlcore.home import home
+from tlcore.quiet import import_quietly
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+# First of all that imports Keras: every module of the engine imports this one before it.
+keras = import_quietly("keras")
 FASTER_BY = 1.05
 _threads = os.cpu_count() or 1
 

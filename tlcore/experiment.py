@@ -63,7 +63,7 @@ class Experiment(BaseModel):
     learning_rates: tuple[Annotated[float, Field(gt=0, le=1)], ...] = DEFAULT_GRID
     """The rates it is chosen from, ascending."""
     augmentation: Augmentation = "none"
-    """Random changes to the training images, alike in every arm: shift (up to two pixels), shift_flip (and mirrored)."""
+    """Random changes to the training images, alike in every arm: shift (up to 2 pixels), shift_flip (and mirrored)."""
     precision: Precision = "auto"
     """Number format of the network's arithmetic; auto takes what was measured faster on this host."""
     cut: Annotated[int, Field(ge=0, le=20)] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -93,15 +94,29 @@ class Workplace:
         self.store.close()
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
-    monkeypatch.setenv("TLCORE_HOME", str(tmp_path))
+def at_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
+    monkeypatch.setenv("TLCORE_HOME", str(folder))
     for name in ("TLCORE_DATABASE_URL", "TLCORE_SLOTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    workplace = Workplace(tmp_path)
+    workplace = Workplace(folder)
     yield workplace
     workplace.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workplace]:
+    """A workplace where nobody works yet."""
+    yield from at_work(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def staffed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+    """A workplace with a worker of two slots, the same for every test that leaves it in order."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for workplace in at_work(tmp_path_factory.mktemp("staffed"), monkeypatch):
+            workplace.start_and_wait()
+            yield workplace
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -111,125 +126,116 @@ def family(pid: int) -> list[psutil.Process]:
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
-def test_jobs_run_to_the_end(place: Workplace) -> None:
-    place.start_and_wait()
+def test_jobs_run_to_the_end(staffed: Workplace) -> None:
     asked, prepared = experiment(seeds=2), experiment(batch_size=PREPARES)
-    first, second = place.store.submit(asked, "ada"), place.store.submit(prepared, "bob")
-    job = place.ended(first)
+    first, second = staffed.store.submit(asked, "ada"), staffed.store.submit(prepared, "bob")
+    job = staffed.ended(first)
     assert (job.state, job.message, job.fraction) == ("finished", "", 1.0)
     assert job.preparation is None
-    assert [(record.strategy, record.seed) for record in place.store.records(first)] == list(asked.arms)
-    told = [(strategy, seed, point.step) for strategy, seed, point in place.store.points(first)]
+    assert [(record.strategy, record.seed) for record in staffed.store.records(first)] == list(asked.arms)
+    told = [(strategy, seed, point.step) for strategy, seed, point in staffed.store.points(first)]
     assert told == [(*arm, step) for arm in asked.arms for step in range(8)]
-    job = place.ended(second)
+    job = staffed.ended(second)
     assert job.state == "finished"
     assert job.preparation is not None
     assert job.preparation.state == "finished"
 
 
-def test_arms_of_one_job_run_side_by_side(place: Workplace) -> None:
-    place.start_and_wait()
-    job_id = place.store.submit(experiment(steps=30), "ada")
-    wait_until(lambda: [arm.state for arm in place.job(job_id).arms] == ["running", "running"])
-    assert place.ended(job_id).state == "finished"
+def test_arms_of_one_job_run_side_by_side(staffed: Workplace) -> None:
+    job_id = staffed.store.submit(experiment(steps=30), "ada")
+    wait_until(lambda: [arm.state for arm in staffed.job(job_id).arms] == ["running", "running"])
+    assert staffed.ended(job_id).state == "finished"
 
 
-def test_a_first_row_comes_at_once(place: Workplace) -> None:
-    place.start_and_wait()
+def test_a_first_row_comes_at_once(staffed: Workplace) -> None:
     start = time.monotonic()
-    job_id = place.store.submit(experiment(), "ada")
-    wait_until(lambda: place.store.points(job_id))
+    job_id = staffed.store.submit(experiment(), "ada")
+    wait_until(lambda: staffed.store.points(job_id))
     assert time.monotonic() - start < 1.0
 
 
-def test_learners_take_turns(place: Workplace) -> None:
-    place.start_and_wait(slots=1)
-    greedy = [place.store.submit(experiment(steps=steps), "ada") for steps in (5, 6, 7)]
-    bob = place.store.submit(experiment(), "bob")
-    ends = {job_id: place.ended(job_id).finished for job_id in (*greedy, bob)}
-    assert sorted(ends, key=lambda job_id: str(ends[job_id])) == [greedy[0], bob, greedy[1], greedy[2]]
+def test_learners_take_turns(staffed: Workplace) -> None:
+    greedy = [staffed.store.submit(experiment(steps=steps), "eve") for steps in (5, 6, 7)]
+    fay = staffed.store.submit(experiment(), "fay")
+    starts = {job_id: staffed.ended(job_id).started for job_id in (*greedy, fay)}
+    assert sorted(starts, key=lambda job_id: str(starts[job_id])) == [greedy[0], fay, greedy[1], greedy[2]]
 
 
 # --- stopping ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_job_stops_when_asked(place: Workplace) -> None:
-    place.start_and_wait()
-    job_id = place.store.submit(experiment(steps=3000, seeds=2), "ada")
-    wait_until(lambda: len(place.store.points(job_id)) > 2)
+def test_a_job_stops_when_asked(staffed: Workplace) -> None:
+    job_id = staffed.store.submit(experiment(steps=3000, seeds=2), "ada")
+    wait_until(lambda: len(staffed.store.points(job_id)) > 2)
     start = time.monotonic()
-    place.store.request_stop(job_id, "ada")
-    job = place.ended(job_id)
+    staffed.store.request_stop(job_id, "ada")
+    job = staffed.ended(job_id)
     assert job.state == "stopped"
     assert time.monotonic() - start < 2.0
     assert {arm.state for arm in job.arms} == {"stopped"}
-    assert place.store.points(job_id), "the partial curve is kept"
-    assert place.ended(place.store.submit(experiment(), "ada")).state == "finished"
+    assert staffed.store.points(job_id), "the partial curve is kept"
+    assert staffed.ended(staffed.store.submit(experiment(), "ada")).state == "finished"
 
 
-def test_a_trainer_that_does_not_listen_is_killed(place: Workplace) -> None:
-    place.start_and_wait(slots=1)
-    deaf = place.store.submit(experiment(steps=3000, batch_size=DEAF, strategies=("scratch",)), "ada")
-    wait_until(lambda: place.store.points(deaf))
+def test_a_trainer_that_does_not_listen_is_killed(staffed: Workplace) -> None:
+    deaf = staffed.store.submit(experiment(steps=3000, batch_size=DEAF, strategies=("scratch",)), "ada")
+    wait_until(lambda: staffed.store.points(deaf))
     start = time.monotonic()
-    place.store.request_stop(deaf, "ada")
-    assert place.job(deaf).state == "stopping"
-    assert place.ended(deaf).state == "stopped"
+    staffed.store.request_stop(deaf, "ada")
+    assert staffed.job(deaf).state == "stopping"
+    assert staffed.ended(deaf).state == "stopped"
     assert 4.0 < time.monotonic() - start < 8.0
-    assert place.ended(place.store.submit(experiment(), "ada")).state == "finished"
+    assert staffed.ended(staffed.store.submit(experiment(), "ada")).state == "finished"
 
 
-def test_deleting_a_running_job_frees_its_trainers(place: Workplace) -> None:
-    place.start_and_wait()
-    job_id = place.store.submit(experiment(steps=3000), "ada")
-    wait_until(lambda: place.store.points(job_id))
-    place.store.delete(job_id, "ada")
-    assert place.store.job(job_id) is None
-    assert place.ended(place.store.submit(experiment(), "bob")).state == "finished"
+def test_deleting_a_running_job_frees_its_trainers(staffed: Workplace) -> None:
+    job_id = staffed.store.submit(experiment(steps=3000), "ada")
+    wait_until(lambda: staffed.store.points(job_id))
+    staffed.store.delete(job_id, "ada")
+    assert staffed.store.job(job_id) is None
+    assert staffed.ended(staffed.store.submit(experiment(), "bob")).state == "finished"
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
 
-def test_a_crash_ends_only_its_own_job(place: Workplace) -> None:
-    place.start_and_wait()
-    healthy = place.store.submit(experiment(steps=100, strategies=("scratch",)), "bob")
-    wait_until(lambda: place.store.points(healthy))
-    crashing = place.store.submit(experiment(batch_size=ABORTS, strategies=("scratch",)), "ada")
-    job = place.ended(crashing)
+def test_a_crash_ends_only_its_own_job(staffed: Workplace) -> None:
+    healthy = staffed.store.submit(experiment(steps=100, strategies=("scratch",)), "bob")
+    wait_until(lambda: staffed.store.points(healthy))
+    crashing = staffed.store.submit(experiment(batch_size=ABORTS, strategies=("scratch",)), "ada")
+    job = staffed.ended(crashing)
     assert job.state == "interrupted"
     assert "crashed (SIGABRT)" in job.message
     assert "run it again" in job.message
-    assert place.store.points(crashing), "the partial curve is kept"
-    leaving = place.ended(place.store.submit(experiment(batch_size=LEAVES), "ada"))
+    assert staffed.store.points(crashing), "the partial curve is kept"
+    leaving = staffed.ended(staffed.store.submit(experiment(batch_size=LEAVES), "ada"))
     assert "exit code 3" in leaving.message
-    assert place.ended(healthy).state == "finished"
-    assert place.ended(place.store.submit(experiment(seeds=2), "ada")).state == "finished"
+    assert staffed.ended(healthy).state == "finished"
+    assert staffed.ended(staffed.store.submit(experiment(seeds=2), "ada")).state == "finished"
 
 
-def test_a_killed_trainer_is_told_as_lack_of_memory(place: Workplace) -> None:
-    process = place.start_and_wait(slots=1)
-    job_id = place.store.submit(experiment(steps=3000), "ada")
-    wait_until(lambda: place.store.points(job_id))
-    trainers = [child for child in family(process.pid) if child.nice() == 10]
-    assert len(trainers) == 1
-    trainers[0].kill()
-    job = place.ended(job_id)
+def test_a_killed_trainer_is_told_as_lack_of_memory(staffed: Workplace) -> None:
+    job_id = staffed.store.submit(experiment(steps=3000), "ada")
+    wait_until(lambda: staffed.store.points(job_id))
+    trainers = [child for child in family(staffed.processes[0].pid) if child.nice() == 10]
+    assert len(trainers) == 2
+    for trainer in trainers:
+        trainer.kill()
+    job = staffed.ended(job_id)
     assert job.state == "interrupted"
     assert "memory ran out" in job.message
 
 
-def test_the_engines_errors_reach_the_learner(place: Workplace) -> None:
-    place.start_and_wait(slots=1)
-    refused = place.ended(place.store.submit(experiment(batch_size=REFUSES), "ada"))
+def test_the_engines_errors_reach_the_learner(staffed: Workplace) -> None:
+    refused = staffed.ended(staffed.store.submit(experiment(batch_size=REFUSES), "ada"))
     assert (refused.state, refused.message) == ("failed", "this cannot be trained: choose something else")
     assert [arm.state for arm in refused.arms] == ["failed", "stopped"]
-    broken = place.ended(place.store.submit(experiment(batch_size=BREAKS), "ada"))
+    broken = staffed.ended(staffed.store.submit(experiment(batch_size=BREAKS), "ada"))
     assert broken.state == "failed"
     assert "RuntimeError: a bug in the engine)" in broken.message
     assert "with a second line" not in broken.message
-    assert "in _misbehave" in place.log()
-    assert "a bug in the engine" in place.log()
+    assert "in _misbehave" in staffed.log()
+    assert "a bug in the engine" in staffed.log()
 
 
 def test_an_engine_that_cannot_be_loaded_fails_the_job(place: Workplace) -> None:
@@ -271,11 +277,13 @@ def test_a_worker_that_is_asked_to_end_leaves_order_behind(place: Workplace) -> 
     assert place.store.workers() == []
 
 
-def test_a_second_worker_refuses(place: Workplace) -> None:
-    first = place.start_and_wait(slots=1)
-    second = subprocess.run(command(FAKE, 1), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+def test_a_second_worker_refuses(staffed: Workplace) -> None:
+    environment = os.environ | {"TLCORE_HOME": str(staffed.folder)}
+    second = subprocess.run(
+        command(FAKE, 1), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
     assert second.returncode != 0
-    assert f"a worker already runs for {place.folder} (process {first.pid})" in second.stderr
+    assert f"a worker already runs for {staffed.folder} (process {staffed.processes[0].pid})" in second.stderr
 
 
 # --- the keeper -------------------------------------------------------------------------------------------------------

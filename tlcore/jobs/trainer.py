@@ -177,7 +177,7 @@ class Reporter:
     def _hold(self, point: CurvePoint) -> None:
         self._last_step = point.step
         self._points += 1
-        if self._held and self._points > FREE_POINTS:
+        if self._held and self._points > FREE_POINTS + 1:  # what is held last is one too many already
             self._held[-1] = point
         else:
             self._held.append(point)

@@ -82,6 +82,10 @@ def main(slots: int | None = None, engine: str = DEFAULT_ENGINE) -> int:
     return 0
 
 
+class _EndedWhileStarting(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """The worker was asked to end while it waited for a trainer to start."""
+
+
 @dataclass(eq=False)
 class _Trainer:
     """The worker's end of a trainer process.
@@ -122,7 +126,7 @@ class Worker:
         self._id = ""
         self._device = ""
         self._trainers: list[_Trainer] = []
-        self._ending = False
+        self._ending = self._starting = False
         self._progress: list[Progress] = []
         self._failed_starts = 0
         self._why_no_start = ""
@@ -135,8 +139,14 @@ class Worker:
             self._context.set_forkserver_preload(["tlcore.jobs.preload"])
 
     def end(self) -> None:
-        """End `run` soon; may be called from a signal handler."""
+        """End `run` soon; to be called from a signal handler.
+
+        Raises:
+            _EndedWhileStarting: If `run` would not look again before the engine is loaded; `run` catches it.
+        """
         self._ending = True
+        if self._starting:
+            raise _EndedWhileStarting
 
     def run(self) -> None:
         """Work until `end` is called."""
@@ -149,6 +159,8 @@ class Worker:
                 self._listen()
                 self._stop_unwanted()
                 self._hand_out()
+        except _EndedWhileStarting:
+            pass
         finally:
             self._shut_down()
 
@@ -177,12 +189,14 @@ class Worker:
             ours, theirs = self._context.Pipe()
             process = self._context.Process(target=run_trainer, args=(theirs, self._engine), name="trainer")
             try:
+                self._starting = True  # the first time, this waits until the forkserver has loaded the engine
                 process.start()
             except (EOFError, OSError) as error:
                 ours.close()
                 self._start_failed(f"the forkserver ended ({type(error).__name__})")
                 return
             finally:
+                self._starting = False
                 theirs.close()
             self._trainers.append(_Trainer(process, ours))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -61,14 +61,14 @@ def stage_input_shape(backbone: Backbone, input_shape: Shape, index: int) -> tup
     Returns:
         (height, width, channels) or (units,).
     """
-    shape: tuple[int, ...] = input_shape
+    height, width, channels = input_shape
+    units = 0
     for stage in backbone.stages[:index]:
         if stage.kind == "conv":
-            height, width, _ = cast("Shape", shape)  # a convolution never follows a fully connected stage
-            shape = (max(1, height // 2), max(1, width // 2), stage.width)
+            height, width, channels = max(1, height // 2), max(1, width // 2), stage.width
         else:
-            shape = (stage.width,)
-    return shape
+            units = stage.width
+    return (units,) if units else (height, width, channels)
 
 
 def weight_shapes(backbone: Backbone, input_shape: Shape, classes: int) -> dict[str, list[tuple[int, ...]]]:

@@ -5,7 +5,7 @@ strategies keep the colour and dash of `tlcore.strategies`, and colour is never 
 """
 
 from tlcore.views.accuracy import accuracy_figure, differences_figure
-from tlcore.views.common import title_of
+from tlcore.views.common import is_transfer, title_of
 from tlcore.views.confusion import confusion_figure
 from tlcore.views.curves import curves_figure, levels_of, live_options, points_of
 from tlcore.views.network import NetworkRow, network_figure, planned_network, recorded_network
@@ -35,6 +35,7 @@ __all__ = [
     "differing_settings",
     "duration",
     "experiment_title",
+    "is_transfer",
     "levels_of",
     "live_options",
     "live_sentence",

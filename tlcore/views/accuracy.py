@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from tlcore.metrics.stats import mean_interval
-from tlcore.views.common import GREY, by_strategy, guessing, interval_text, layout, look_of, percent, title_of, wrapped
+from tlcore.views.common import (
+    GREY,
+    by_strategy,
+    guessing,
+    interval_text,
+    is_transfer,
+    layout,
+    look_of,
+    percent,
+    title_of,
+    verdict_word,
+    wrapped,
+)
 from tlcore.views.common import points as as_points
 
 if TYPE_CHECKING:
@@ -119,53 +131,31 @@ def differences_figure(comparisons: Sequence[PairedComparison]) -> go.Figure:
         The figure: right of the zero line the strategy scores higher than the baseline.
     """
     figure = go.Figure()
-    lows = [item.mean_difference if item.ci_low is None else item.ci_low for item in comparisons]
-    highs = [item.mean_difference if item.ci_high is None else item.ci_high for item in comparisons]
-    left, right = min([0.0, *lows]), max([0.0, *highs])
-    room = 0.1 * max(right - left, 0.01)
-    for row, (item, low, high) in enumerate(zip(comparisons, lows, highs, strict=True)):
-        colour, title = look_of(item.strategy).colour, title_of(item.strategy)
-        bounds = "" if item.ci_low is None else f"<br>95 % interval {interval_text(low, high)}"
-        figure.add_scatter(
-            x=[100 * item.mean_difference],
-            y=[row + 0.12],
-            mode="markers",
-            marker={"color": colour, "size": 13, "symbol": "diamond"},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [100 * (high - item.mean_difference)],
-                "arrayminus": [100 * (item.mean_difference - low)],
-                "color": colour,
-                "thickness": 2.5,
-                "width": 6,
-                "visible": item.ci_low is not None,
-            },
-            hovertemplate=(
-                f"{title} against {title_of(item.baseline)}<br>{as_points(item.mean_difference)} points"
-                f"{bounds}<br>{item.n} seeds: {item.verdict}<extra></extra>"
-            ),
-            name=title,
+    left, right = _differences_range(comparisons)
+    for row, item in enumerate(comparisons):
+        mean = item.mean_difference
+        # One piece a row: the words above a row stay free of it.
+        figure.add_shape(
+            type="line", x0=0, x1=0, y0=row - 0.12, y1=row + 0.42, line={"color": GREY, "width": 2}, layer="below"
         )
+        words = f"{SIGNS[item.verdict]} {as_points(mean)} · {verdict_word(item)}"
         # The words lean towards the middle, so that none is cut off at an edge.
-        place = (item.mean_difference - left) / max(right - left, 1e-9)
+        place = (mean - left) / (right - left)
+        outside = not 0 <= place <= 1
         figure.add_annotation(
-            x=100 * item.mean_difference,
-            y=row - 0.1,
-            yanchor="bottom",
+            x=100 * min(max(mean, left), right),
+            y=row + 0.12 if outside else row - 0.1,
+            yanchor="middle" if outside else "bottom",
             xanchor="left" if place < 0.25 else "right" if place > 0.75 else "center",
             showarrow=False,
-            text=f"{SIGNS[item.verdict]} {as_points(item.mean_difference)} · {item.verdict}",
+            text=f"◀ {words}, off this scale" if place < 0 else f"{words}, off this scale ▶" if place > 1 else words,
             font={"size": 14},
         )
+        if not outside:
+            _add_difference(figure, row, item)
     rows = len(comparisons)
-    figure.add_vline(x=0, line={"color": GREY, "width": 2})
     baseline = title_of(comparisons[0].baseline) if comparisons else "the baseline"
-    figure.update_xaxes(
-        title=f"Percentage points against {baseline}",
-        range=[100 * (left - room), 100 * (right + room)],
-        zeroline=False,
-    )
+    figure.update_xaxes(title=f"Percentage points against {baseline}", range=[100 * left, 100 * right], zeroline=False)
     figure.update_yaxes(
         tickvals=list(range(rows)),
         ticktext=[wrapped(title_of(item.strategy)) for item in comparisons],
@@ -176,3 +166,53 @@ def differences_figure(comparisons: Sequence[PairedComparison]) -> go.Figure:
         fixedrange=True,
     )
     return figure.update_layout(**layout(height=ROW_PIXELS * max(rows, 1) + 84))
+
+
+def _add_difference(figure: go.Figure, row: int, item: PairedComparison) -> None:
+    colour, title, mean = look_of(item.strategy).colour, title_of(item.strategy), item.mean_difference
+    low, high = _ends(item)
+    bounds = "" if item.ci_low is None else f"<br>95 % interval {interval_text(low, high)}"
+    figure.add_scatter(
+        x=[100 * mean],
+        y=[row + 0.12],
+        mode="markers",
+        marker={"color": colour, "size": 14, "symbol": "diamond"},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (high - mean)],
+            "arrayminus": [100 * (mean - low)],
+            "color": colour,
+            "thickness": 2.5,
+            "width": 6,
+            "visible": item.ci_low is not None,
+        },
+        hovertemplate=(
+            f"{title} against {title_of(item.baseline)}<br>{as_points(mean)} points"
+            f"{bounds}<br>{item.n} seeds: {verdict_word(item)}<extra></extra>"
+        ),
+        name=title,
+    )
+
+
+def _ends(item: PairedComparison) -> tuple[float, float]:
+    low = item.mean_difference if item.ci_low is None else item.ci_low
+    high = item.mean_difference if item.ci_high is None else item.ci_high
+    return low, high
+
+
+def _differences_range(comparisons: Sequence[PairedComparison]) -> tuple[float, float]:
+    """Ends of the axis: around the differences of transfer, so that a control far away does not flatten them."""
+    shown = [item for item in comparisons if is_transfer(item)] or comparisons
+    left, right = _span(shown)
+    reach = 1.5 * (right - left)
+    others = [item for item in comparisons if left - reach <= item.mean_difference <= right + reach]
+    left, right = _span([*shown, *others])
+    room = 0.12 * (right - left)
+    return left - room, right + room
+
+
+def _span(comparisons: Sequence[PairedComparison]) -> tuple[float, float]:
+    ends = [0.0, *(end for item in comparisons for end in _ends(item))]
+    left, right = min(ends), max(ends)
+    return (left, right) if right - left > 0.01 else (left - 0.005, right + 0.005)

@@ -9,7 +9,7 @@ from tlcore.strategies import STRATEGIES, Strategy
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tlcore.experiment import RunRecord
+    from tlcore.experiment import PairedComparison, RunRecord
 
 CLEAR = "rgba(0,0,0,0)"
 GREY = "#888888"
@@ -25,6 +25,19 @@ def title_of(strategy: str) -> str:
 def look_of(strategy: str) -> Strategy:
     """The registry entry that gives a strategy its colour and dash; scratch's for one that is no longer known."""
     return STRATEGIES.get(strategy, STRATEGIES["scratch"])
+
+
+def is_transfer(item: PairedComparison) -> bool:
+    """Whether a transfer strategy is compared with training from scratch: only then is a difference one of transfer."""
+    kind = STRATEGIES[item.strategy].kind if item.strategy in STRATEGIES else "control"
+    return kind == "transfer" and item.baseline == "scratch"
+
+
+def verdict_word(item: PairedComparison) -> str:
+    """The verdict in one or two words; ``higher`` and ``lower`` where the difference is not one of transfer."""
+    if is_transfer(item):
+        return item.verdict
+    return {"helps": "higher", "hurts": "lower"}.get(item.verdict, item.verdict)
 
 
 def by_strategy(records: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:

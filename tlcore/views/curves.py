@@ -170,14 +170,14 @@ def curves_figure(
             align="left",
             showarrow=False,
             text=f"<span style='color:{look.colour}'>■</span> {label.replace('<br>', '<br>&nbsp;&nbsp;&nbsp;')}",
-            font={"size": 12},
+            font={"size": 13},
             hovertext=f"{percent(value)} at the end",
         )
     figure.update_xaxes(title="Optimiser steps", range=[0, end], zeroline=False)
     figure.update_yaxes(
         title="Accuracy on observation images (%)", range=[0, 100 * top], zeroline=False, automargin=True
     )
-    margin = {"l": 8, "r": 118, "t": 20, "b": 44}
+    margin = {"l": 8, "r": 122, "t": 20, "b": 44}
     return figure.update_layout(**layout(height=HEIGHT, margin=margin, hovermode="x unified", dragmode="zoom"))
 
 
@@ -258,22 +258,27 @@ def live_options(
     axis = {
         "type": "value",
         "min": 0,
-        "nameTextStyle": {"color": ink},
-        "axisLabel": {"color": ink, "hideOverlap": True},
+        "nameTextStyle": {"color": ink, "fontSize": 13},
+        "axisLabel": {"color": ink, "fontSize": 13, "hideOverlap": True},
         "axisLine": {"show": True, "lineStyle": {"color": faint}},
         "splitLine": {"lineStyle": {"color": faint}},
     }
     return {
         "animation": False,
         "backgroundColor": "transparent",
-        "grid": {"left": 48, "right": 20, "top": 96, "bottom": 48},
+        "grid": {"left": 48, "right": 20, "top": 76, "bottom": 48},
+        # On a phone two names fit in a line of the legend.
+        "media": [
+            {"query": {"maxWidth": 620}, "option": {"grid": {"top": 42 + 23 * -(-len(experiment.strategies) // 2)}}},
+            {"option": {"grid": {"top": 76}}},
+        ],
         "legend": {
             "top": 0,
             "left": 0,
             "right": 0,
             "itemWidth": 34,
             "itemGap": 14,
-            "textStyle": {"color": ink},
+            "textStyle": {"color": ink, "fontSize": 13},
             "data": [title_of(strategy) for strategy in experiment.strategies],
         },
         "tooltip": {"trigger": "axis", "valueFormatter": "%.1f %%", "confine": True},
@@ -290,7 +295,7 @@ def live_options(
             "name": "Accuracy on observation images (%)",
             "nameLocation": "end",
             "nameGap": 12,
-            "nameTextStyle": {"color": ink, "align": "left", "padding": [0, 0, 0, -40]},
+            "nameTextStyle": {"color": ink, "fontSize": 13, "align": "left", "padding": [0, 0, 0, -40]},
         },
         "series": series,
     }

@@ -144,14 +144,12 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
                 "<br>%{customdata[3]}<extra></extra>"
             ),
         )
-        # In many columns, hence narrow ones, the words need two lines.
-        origin_words = "from source" if len(columns) <= 4 else "from<br>source"
         for box in row.boxes:
-            lines = [f"<b>{box.mode}</b>", origin_words if box.origin == "transferred" else "fresh"]
+            lines = [f"<b>{box.mode}</b>", "from<br>source" if box.origin == "transferred" else "fresh"]
             if box.parameters is not None:
                 lines.append(f"{box.parameters:,}")
             figure.add_annotation(
-                x=columns.index(box.column) + 0.5, y=at, text="<br>".join(lines), showarrow=False, font={"size": 11}
+                x=columns.index(box.column) + 0.5, y=at, text="<br>".join(lines), showarrow=False, font={"size": 12}
             )
     figure.update_xaxes(
         tickvals=[at + 0.5 for at in range(len(columns))],

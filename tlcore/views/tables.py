@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tlcore.metrics.stats import mean_interval
-from tlcore.views.common import by_strategy, title_of
+from tlcore.views.common import by_strategy, title_of, verdict_word
 from tlcore.views.confusion import confusion_labels
 from tlcore.views.curves import bands
 
@@ -85,7 +85,7 @@ def differences_table(comparisons: Sequence[PairedComparison]) -> pd.DataFrame:
             _percent_or_nan(item.ci_low),
             _percent_or_nan(item.ci_high),
             item.n,
-            item.verdict,
+            verdict_word(item),
         )
         for item in comparisons
     ]

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tlcore.data.registry import DATASETS
 from tlcore.metrics.stats import mean_interval
-from tlcore.strategies import STRATEGIES
-from tlcore.views.common import by_strategy, interval_text, percent, points, title_of
+from tlcore.views.common import by_strategy, interval_text, is_transfer, percent, points, title_of
 from tlcore.views.curves import bands
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def verdict_sentences(comparisons: Sequence[PairedComparison], experiment: Exper
         transfer only where a transfer strategy is compared with training from scratch.
     """
     order = {name: place for place, name in enumerate(experiment.strategies)}
-    ranked = sorted(comparisons, key=lambda item: (not _is_transfer(item), order.get(item.strategy, len(order))))
+    ranked = sorted(comparisons, key=lambda item: (not is_transfer(item), order.get(item.strategy, len(order))))
     return [_sentence(item) for item in ranked]
 
 
@@ -55,7 +54,7 @@ def summary_sentence(comparisons: Sequence[PairedComparison]) -> str:
     Returns:
         The line; a line that says what is missing when nothing can be concluded.
     """
-    transfer = [item for item in comparisons if _is_transfer(item)]
+    transfer = [item for item in comparisons if is_transfer(item)]
     if not transfer:
         return "No transfer strategy was compared with training from scratch."
     if all(item.ci_low is None for item in transfer):
@@ -197,13 +196,8 @@ def _seeds(count: int) -> str:
     return f"{count} seed{'s' if count != 1 else ''}"
 
 
-def _is_transfer(item: PairedComparison) -> bool:
-    kind = STRATEGIES[item.strategy].kind if item.strategy in STRATEGIES else "control"
-    return kind == "transfer" and item.baseline == "scratch"
-
-
 def _sentence(item: PairedComparison) -> str:
-    words = (_TRANSFER if _is_transfer(item) else _OTHER)[item.verdict]
+    words = (_TRANSFER if is_transfer(item) else _OTHER)[item.verdict]
     evidence = seeds = _seeds(item.n)
     if item.ci_low is not None and item.ci_high is not None:
         evidence = f"95 % interval {interval_text(item.ci_low, item.ci_high)}, {seeds}"

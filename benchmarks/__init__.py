@@ -1,0 +1,1 @@
+"""The project's figures, each measured by one command."""
