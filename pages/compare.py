@@ -13,9 +13,8 @@ from tlcore.store import Store
 store, me = Store(), owner()
 st.title("Compare strategies", anchor=False)
 st.markdown("Every strategy trains for real, on the same images, with the same steps. What differs is what it reuses.")
-for notice in address.restore(store):
-    st.warning(notice, icon=":material/build:")
-
+corrections = st.container()
+address.restore(store)
 shown = address.current_run()
 job = store.job(shown) if shown else None
 guess = None
@@ -29,6 +28,8 @@ with st.expander("Settings of the next run" if job else "Settings", icon=":mater
         if job is None or not job.active:
             guess = prediction.ask(experiment)
 address.write(experiment)
+for notice in address.notices():
+    corrections.warning(notice, icon=":material/build:")
 if problem:
     st.error(problem, icon=":material/block:")
 

@@ -1,9 +1,12 @@
 """What this browser has run: open, compare two, delete."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from pages.shared.host import owner
 from pages.shared.run_list import runs_table, show_pair
+from tlcore.errors import UserError
 from tlcore.store import Store
 from tlcore.views import experiment_title
 
@@ -19,6 +22,13 @@ if not jobs:
     st.stop()
 
 
+def delete(ids: list[str]) -> None:
+    """Remove runs; one that another tab has removed meanwhile is no loss."""
+    for job_id in ids:
+        with suppress(UserError):
+            store.delete(job_id, me)
+
+
 @st.dialog("Delete for good?")
 def confirm(ids: list[str]) -> None:
     """Ask before anything is lost."""
@@ -26,9 +36,7 @@ def confirm(ids: list[str]) -> None:
         if job.id in ids:
             st.markdown(f"- {experiment_title(job.experiment)}, {job.created:%Y-%m-%d %H:%M} UTC")
     st.markdown("Their curves and records are removed. A run that still trains is stopped.")
-    if st.button("Delete", type="primary", icon=":material/delete:", key="delete-yes"):
-        for job_id in ids:
-            store.delete(job_id, me)
+    if st.button("Delete", type="primary", icon=":material/delete:", key="delete-yes", on_click=delete, args=(ids,)):
         st.rerun()
 
 

@@ -100,9 +100,11 @@ class Program:
             Steps done.
         """
         watch = _StopWhen(should_stop or (lambda: False))
+        batches = len(x) // batch_size
         verbose: Any = 0  # which Keras types as text
         self.model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=verbose, callbacks=[watch])
-        return watch.steps
+        # Keras counts a call that ran out of batches as a full one.
+        return min(watch.steps, batches)
 
     def logits(self, x: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs before the softmax, shape (n, classes)."""

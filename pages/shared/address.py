@@ -15,25 +15,26 @@ _SAVED = "compare_address"
 _NOTICES = "compare_notices"
 
 
-def restore(store: Store) -> tuple[str, ...]:
+def restore(store: Store) -> None:
     """Set the controls from the address when it was opened, edited or gone back to; else leave them alone.
 
     Args:
         store: Where a run that the address names is looked up.
-
-    Returns:
-        What had to be corrected in the address, until something else is chosen.
     """
     query, saved = dict(st.query_params), st.session_state.get(_SAVED, {})
     # An address without settings is a click on "Compare": what was there before comes back.
     wanted = query if RUN in query or query.keys() & QUERY_KEYS.keys() else saved
     if wanted != saved or not controls.is_filled():
-        experiment, notices = Experiment.from_query(wanted)
+        experiment, corrected = Experiment.from_query(wanted)
         if not wanted.keys() & QUERY_KEYS.keys() and (job := store.job(wanted.get(RUN, ""))) is not None:
             experiment = job.experiment
         controls.fill(experiment)
-        st.session_state[_NOTICES] = (experiment, notices)
+        st.session_state[_NOTICES] = (experiment, corrected)
         set_run(wanted.get(RUN))
+
+
+def notices() -> tuple[str, ...]:
+    """What had to be corrected in the address, until something else is chosen."""
     return st.session_state.get(_NOTICES, (None, ()))[1]
 
 

@@ -65,4 +65,4 @@ def show_table(table: pd.DataFrame, key: str, alt: str, *, digits: int = 1, hide
         for name in table.columns
         if table[name].dtype.kind in "fiu"
     }
-    st.dataframe(table, key=key, alt=alt, hide_index=hide_index, column_config=config)
+    st.dataframe(table, key=key, alt=alt, hide_index=hide_index, column_config=config, placeholder="–")

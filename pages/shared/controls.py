@@ -15,6 +15,7 @@ from tlcore.strategies import STRATEGIES
 
 Kind = Literal["dataset", "backbone", "strategies", "integer", "optional", "choice", "rates", "cut"]
 PREFIX = "compare."
+AUTOMATIC = "automatic"
 USUAL_RATES = (1e-4, *DEFAULT_GRID, 3e-2, 1e-1)
 
 
@@ -91,6 +92,10 @@ CONTROLS: dict[str, Control] = {
         "First seed", "The repetitions count from here. Another number repeats everything with other luck.", "integer"
     ),
 }
+_FEW_SEEDS = {
+    1: "One seed shows what can happen and leaves open whether it was luck: there will be no interval and no verdict.",
+    2: "Two seeds give intervals so wide that hardly any difference is clear: three or more are worth the wait.",
+}
 CHOICES = {
     "none": "None",
     "shift": "Shift",
@@ -117,6 +122,8 @@ def fill(experiment: Experiment) -> None:
         elif control.kind == "optional":
             state[key + ".auto"] = value is None
             state[key] = control.start if value is None else value
+        elif control.kind == "cut":
+            state[key] = AUTOMATIC if value is None else value
         elif control.kind == "rates":
             state[key] = list(value)
             state[key + ".options"] = sorted({*USUAL_RATES, *value})
@@ -152,6 +159,8 @@ def draw() -> tuple[Experiment | None, str]:
         for place, field in enumerate(rest):
             with columns[place % 3]:
                 values[field] = _widget(field, values)
+    if values["seeds"] < 3:
+        st.caption(f":material/info: {_FEW_SEEDS[values['seeds']]}")
     for field in ("source", "target"):
         if availability(values[field]) is None:
             st.caption(f":material/cloud_download: {_absent(field, values[field])}")
@@ -229,21 +238,17 @@ def _widget(field: str, before: dict[str, Any]) -> Any:
                 key=key,
                 help=control.help,
                 disabled=fixed,
+                wrap=True,
             )
             return tuple(sorted(chosen))
         case "cut":
             stages = BACKBONES[before["backbone"]].stage_names
-            if (st.session_state[key] or 0) > len(stages):
-                st.session_state[key] = None  # another network with fewer stages was chosen
-            names: dict[int | None, str] = {None: "Automatic: all but the last", 0: "none frozen"}
+            names: dict[int | str, str] = {AUTOMATIC: "Automatic: all but the last", 0: "none frozen"}
             names |= {count: f"up to {stages[count - 1]}" for count in range(1, len(stages) + 1)}
-            return st.selectbox(
-                control.label,
-                [None, *range(len(stages) + 1)],
-                format_func=names.__getitem__,
-                key=key,
-                help=control.help,
-            )
+            if st.session_state[key] not in names:
+                st.session_state[key] = AUTOMATIC  # another network with fewer stages was chosen
+            cut = st.selectbox(control.label, list(names), format_func=names.__getitem__, key=key, help=control.help)
+            return None if cut == AUTOMATIC else cut
 
 
 def _strategies(control: Control, key: str) -> tuple[str, ...]:
@@ -258,7 +263,9 @@ def _strategies(control: Control, key: str) -> tuple[str, ...]:
     chosen: list[str] = []
     for group, (label, text, kinds) in groups.items():
         names = [name for name, strategy in STRATEGIES.items() if strategy.kind in kinds]
-        chosen += st.pills(label, names, selection_mode="multi", format_func=_strategy_title, key=group, help=text)
+        chosen += st.pills(
+            label, names, selection_mode="multi", format_func=_strategy_title, key=group, help=text, wrap=True
+        )
     # The order of a link is kept, for the baseline may depend on it; what is added follows in the registry's order.
     order = [*st.session_state[PREFIX + "order"], *STRATEGIES]
     return tuple(sorted(chosen, key=order.index))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,10 +18,10 @@ def owner() -> str:
     """Name of the browser that looks at the page, to tell its runs from others'.
 
     Returns:
-        The cookie that the app's middleware sets; where there are no cookies, a name kept for this session.
+        The cookie that the app's middleware sets; where there is none, a name kept for this session.
     """
-    cookie = st.context.cookies.get(COOKIE)
-    if cookie:
+    cookie: object = st.context.cookies.get(COOKIE)
+    if isinstance(cookie, str) and re.fullmatch(r"[0-9a-f]{32}", cookie):
         return cookie
     if COOKIE not in st.session_state:
         st.session_state[COOKIE] = uuid.uuid4().hex

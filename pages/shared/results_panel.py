@@ -12,11 +12,11 @@ from tlcore import views
 from tlcore.results import Comparison, paired_comparisons
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from tlcore.experiment import Experiment, PairedComparison, RunRecord
+    from tlcore.experiment import CurvePoint, Experiment, PairedComparison, RunRecord
 
-MARKS = {"helps": ":green[▲]", "hurts": ":red[▼]", "no clear difference": ":gray[●]"}
+    Looks = Sequence[tuple[str, int, CurvePoint]]
 
 
 def show_verdicts(comparisons: Sequence[PairedComparison], experiment: Experiment) -> None:
@@ -41,13 +41,21 @@ def show_differences(comparisons: Sequence[PairedComparison], experiment: Experi
     show_figure(views.differences_figure(comparisons), f"{key}-differences", " ".join(sentences))
 
 
-def show_results(records: Sequence[RunRecord], experiment: Experiment, key: str, *, recorded: bool = False) -> None:
+def show_results(
+    records: Sequence[RunRecord],
+    experiment: Experiment,
+    key: str,
+    *,
+    looks: Looks | None = None,
+    recorded: bool = False,
+) -> None:
     """Show everything that is known about a comparison.
 
     Args:
         records: Its records; at least one.
         experiment: What was asked for.
         key: Prefix of the widgets' keys; the run's id, so that a prediction made for it is found.
+        looks: Every look there is, where that is more than the records hold: unfinished arms.
         recorded: Whether the records come with the project.
     """
     comparisons = paired_comparisons(records)
@@ -60,7 +68,7 @@ def show_results(records: Sequence[RunRecord], experiment: Experiment, key: str,
     if comparisons:
         with right:
             show_differences(comparisons, experiment, key)
-    _show_curves(records, experiment, key)
+    show_curves(looks or views.points_of(records), experiment, key, levels=views.levels_of(records))
     with st.expander("What was reused, frozen and trained", icon=":material/layers:", expanded=True):
         show_network(views.recorded_network(records), f"{key}-network")
     st.markdown("##### The numbers")
@@ -112,13 +120,19 @@ def show_network(rows: Sequence[views.NetworkRow], key: str) -> None:
     show_figure(views.network_figure(rows), key, alt)
 
 
-def _show_curves(records: Sequence[RunRecord], experiment: Experiment, key: str) -> None:
-    looks = views.points_of(records)
+def show_curves(looks: Looks, experiment: Experiment, key: str, *, levels: Mapping[str, float] | None = None) -> None:
+    """Show the learning curves, and nothing where there are none.
+
+    Args:
+        looks: Strategy, seed and look.
+        experiment: What was asked for.
+        key: Prefix of the widgets' keys.
+        levels: Accuracy of the strategies that have no steps.
+    """
     if not looks:
         return
     st.markdown("##### Learning curves")
     st.caption("Line: mean of the seeds. Shade: their range. Read on images that nothing is selected on.")
-    levels = views.levels_of(records)
     figure = views.curves_figure(looks, levels=levels, steps=experiment.steps)
     table = views.curves_table(looks)
     ends = ", ".join(f"{name} {table[name].dropna().iloc[-1]:.1f} %" for name in table.columns)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.shared.charts import show_figure, show_live
+from pages.shared.charts import show_live
 from pages.shared.host import is_dark, plain_errors
-from pages.shared.results_panel import show_results
+from pages.shared.results_panel import show_curves, show_results
 from tlcore import views
 from tlcore.jobs.queue import STALE_SECONDS
 from tlcore.store import Store
@@ -42,51 +42,53 @@ def show_run(job: Job, owner: str) -> None:
         job: The run.
         owner: Who looks; only the one who started it can stop it.
     """
-    heading, stop = st.columns([4, 1], vertical_alignment="center")
-    heading.markdown(f"### {views.experiment_title(job.experiment)} {STATES[job.state]}")
     if job.active:
-        if job.owner == owner and stop.button(
-            "Stop", icon=":material/stop:", key="stop", width="stretch", disabled=job.state == "stopping"
-        ):
-            Store().request_stop(job.id, owner)
-            st.rerun()
         # The timer lives in the browser and goes with this fragment, so a run that has ended costs nothing.
-        st.fragment(_watch, run_every=1.0)(job.id)
+        st.fragment(_watch, run_every=1.0)(job.id, owner)
     else:
-        show_ended(job)
+        _heading(job)
+        _show_ended(job)
 
 
-def show_ended(job: Job) -> None:
+def _heading(job: Job) -> None:
+    st.markdown(f"### {views.experiment_title(job.experiment)} {STATES[job.state]}")
+
+
+def _show_ended(job: Job) -> None:
     """Show how a run ended, and what it measured until then."""
     store = Store()
-    records = store.records(job.id)
-    done, total = len(records), len(job.arms)
-    kept = f" {done} of {total} arms had finished; their results are kept below." if records else ""
-    reason = f" {job.message[:1].upper()}{job.message[1:].rstrip('.')}." if job.message else ""
+    records, looks = store.records(job.id), store.points(job.id)
+    kept = f" {len(records)} of {len(job.arms)} arms had finished; their results are below." if records else ""
+    reason = f": {job.message.rstrip('.')}." if job.message else "."
     if job.state == "failed":
-        st.error(f"This run failed.{reason}{kept}", icon=":material/error:")
+        st.error(f"This run failed{reason}{kept}", icon=":material/error:")
     elif job.state == "interrupted":
-        st.warning(f"This run was interrupted.{reason}{kept} Press Run to start it again.", icon=":material/bolt:")
+        st.warning(f"This run was interrupted{reason}{kept} Press Run to start it again.", icon=":material/bolt:")
     elif job.state == "stopped":
         st.warning(
-            f"This run was stopped.{reason}{kept} Press Run to start it again from the beginning.",
+            f"This run was stopped{reason}{kept} Press Run to start it again from the beginning.",
             icon=":material/stop_circle:",
         )
     if records:
-        show_results(records, job.experiment, job.id)
-    looks = store.points(job.id)
-    if job.state != "finished" and looks:
-        st.markdown("##### Curves until it ended, unfinished arms included")
-        figure = views.curves_figure(looks, steps=job.experiment.steps)
-        show_figure(figure, f"{job.id}-partial", "Learning curves as far as they were measured.", zoom=True)
+        show_results(records, job.experiment, job.id, looks=looks)
+    elif looks:
+        show_curves(looks, job.experiment, job.id)
 
 
-def _watch(job_id: str) -> None:
+def _watch(job_id: str, owner: str) -> None:
     """One look at a running job: how far it is, and its curves."""
     with plain_errors():
         store = Store()
         job = store.job(job_id)
         if job is None or not job.active:
+            st.rerun()
+        heading, stop = st.columns([4, 1], vertical_alignment="center")
+        with heading:
+            _heading(job)
+        if job.owner == owner and stop.button(
+            "Stop", icon=":material/stop:", key="stop", width="stretch", disabled=job.state == "stopping"
+        ):
+            store.request_stop(job.id, owner)
             st.rerun()
         st.progress(min(max(job.fraction, 0.0), 1.0), text=_progress_text(job))
         if job.state == "queued" and not any(worker.heartbeat_age < STALE_SECONDS for worker in store.workers()):

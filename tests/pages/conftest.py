@@ -1,20 +1,19 @@
-"""A fresh home for every test, and pages that can be imported as the app imports them."""
+"""A fresh home for every test, and a way to open a page."""
 
 from __future__ import annotations
 
-import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.shared import recorded
+from tests.pages.page_text import ME
+from tlcore.errors import UserError
+from tlcore.store import Store
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "views")]
-
-from pages.shared import recorded  # noqa: E402
-from tlcore.store import Store  # noqa: E402
-
-ME = "m" * 32
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +25,8 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(recorded, "FOLDER", tmp_path / "records")
     (tmp_path / "records").mkdir()
     yield tmp_path
-    try:
+    with suppress(UserError):  # a test may have damaged it on purpose
         Store().close()
-    except ValueError:
-        pass  # the test damaged it on purpose
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import samples
-
+from tests.views import samples
 from tlcore.jobs.messages import Progress
 from tlcore.jobs.queue import Queue
 from tlcore.jobs.tables import PREPARATION

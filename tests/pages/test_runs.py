@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import filling
 import pytest
 import streamlit as st
-from conftest import ME
-from page_text import everything
 
+from tests.pages import filling
+from tests.pages.page_text import ME, address, everything
 from tlcore.experiment import Experiment
 from tlcore.store import Store
 
@@ -69,7 +68,7 @@ def test_compare_two_names_what_differed(app, tick):
     assert "Side by side" in everything(at)
     assert list(at.dataframe[1].value["Setting"]) == ["labels per class", "seeds"]
     assert len(at.get("plotly_chart")) == 2
-    assert set(at.query_params["pair"][0].split(",")) == {first, second}
+    assert set(address(at)["pair"].split(",")) == {first, second}
 
 
 def test_compare_with_a_run_without_results(app):

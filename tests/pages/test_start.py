@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import samples
-from page_text import everything
-
+from tests.pages.page_text import everything
+from tests.views import samples
 from tlcore.experiment import Experiment
 from tlcore.results import Comparison
 

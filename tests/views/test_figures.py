@@ -6,10 +6,10 @@ import json
 from itertools import pairwise
 
 import pytest
-import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.views import samples
 from tlcore import views
 from tlcore.experiment import Experiment
 from tlcore.models.registry import BACKBONES, get_backbone

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-import samples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.views import samples
 from tlcore import views
 from tlcore.experiment import Experiment, PairedComparison
 from tlcore.metrics.stats import Interval, verdict
@@ -74,10 +74,11 @@ def test_transfer_is_not_said_of_controls_or_other_baselines():
         ("++-", "2 of 3 transfer strategies help, 1 hurts."),
         ("0--", "None of 3 transfer strategies helps, 2 hurt, 1 without a clear difference."),
         ("-", "Transfer hurts here."),
+        ("+1", "1 of 2 transfer strategies helps, 1 with one seed only."),
     ],
 )
 def test_the_summary_counts(verdicts, text):
-    values = {"+": (0.1, 0.05, 0.15), "-": (-0.1, -0.15, -0.05), "0": (0.0, -0.1, 0.1)}
+    values = {"+": (0.1, 0.05, 0.15), "-": (-0.1, -0.15, -0.05), "0": (0.0, -0.1, 0.1), "1": (0.1, None, None)}
     names = ("feature_extraction", "fine_tune_last", "fine_tune_all")
     found = [item(*values[sign], strategy) for sign, strategy in zip(verdicts, names, strict=False)]
     assert views.summary_sentence(found).startswith(text)

@@ -209,7 +209,8 @@ def _differences_range(comparisons: Sequence[PairedComparison]) -> tuple[float, 
     others = [item for item in comparisons if left - reach <= item.mean_difference <= right + reach]
     left, right = _span([*shown, *others])
     room = 0.12 * (right - left)
-    return left - room, right + room
+    # With two seeds an interval can be wider than any difference: beyond 100 points there is nothing to see.
+    return max(left - room, -1.0), min(right + room, 1.0)
 
 
 def _span(comparisons: Sequence[PairedComparison]) -> tuple[float, float]:

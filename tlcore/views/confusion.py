@@ -50,12 +50,17 @@ def confusion_figure(record: RunRecord) -> go.Figure:
             hovertemplate="true %{y}, answered %{x}<br>%{customdata} images, %{z:.1f} % of the row<extra></extra>",
         )
     )
-    for row, counts in zip(rows, record.confusion, strict=True):
-        for column, count in zip(columns, counts, strict=True):
-            if count:
-                figure.add_annotation(x=column, y=row, text=f"{count}", showarrow=False, font={"size": 11})
+    # All at once: added one by one, a hundred annotations take plotly half a second.
+    notes = [
+        {"x": column, "y": row, "text": f"{count}", "showarrow": False, "font": {"size": 11}}
+        for row, counts in zip(rows, record.confusion, strict=True)
+        for column, count in zip(columns, counts, strict=True)
+        if count
+    ]
     figure.update_xaxes(title="Answer", type="category", side="bottom", showgrid=False, automargin=True, tickangle=-40)
     figure.update_yaxes(
         title="True class", type="category", autorange="reversed", showgrid=False, automargin=True, scaleanchor=None
     )
-    return figure.update_layout(**layout(height=120 + 34 * len(rows), margin={"l": 8, "r": 8, "t": 12, "b": 8}))
+    return figure.update_layout(
+        **layout(height=120 + 34 * len(rows), annotations=notes, margin={"l": 8, "r": 8, "t": 12, "b": 8})
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import plotly.graph_objects as go
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 ROW_PIXELS = 84
 HEAD = "head"
-COLUMN_TITLES = {"conv": "conv", "dense": "dense"}
 
 
 @dataclass(frozen=True)
@@ -114,12 +113,12 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
     """
     figure = go.Figure()
     columns = list(dict.fromkeys(box.column for row in rows for box in row.boxes))
+    notes: list[dict[str, Any]] = []
     for at, row in enumerate(rows):
         colour = look_of(row.strategy).colour
         if not row.boxes:
-            figure.add_annotation(
-                x=max(len(columns), 1) / 2, y=at, text="no network: logistic regression on the pixels", showarrow=False
-            )
+            middle = max(len(columns), 1) / 2
+            notes.append(_note(middle, at, "no network: logistic regression on the pixels"))
             continue
         figure.add_bar(
             orientation="h",
@@ -148,9 +147,7 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
             lines = [f"<b>{box.mode}</b>", "from<br>source" if box.origin == "transferred" else "fresh"]
             if box.parameters is not None:
                 lines.append(f"{box.parameters:,}")
-            figure.add_annotation(
-                x=columns.index(box.column) + 0.5, y=at, text="<br>".join(lines), showarrow=False, font={"size": 12}
-            )
+            notes.append(_note(columns.index(box.column) + 0.5, at, "<br>".join(lines)))
     figure.update_xaxes(
         tickvals=[at + 0.5 for at in range(len(columns))],
         ticktext=columns,
@@ -170,7 +167,12 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
         fixedrange=True,
     )
     margin = {"l": 8, "r": 8, "t": 32, "b": 8}
-    return figure.update_layout(**layout(height=ROW_PIXELS * max(len(rows), 1) + 44, margin=margin, barmode="overlay"))
+    height = ROW_PIXELS * max(len(rows), 1) + 44
+    return figure.update_layout(**layout(height=height, margin=margin, barmode="overlay", annotations=notes))
+
+
+def _note(x: float, y: float, text: str) -> dict[str, Any]:
+    return {"x": x, "y": y, "text": text, "showarrow": False, "font": {"size": 12}}
 
 
 def _origin(box: Box) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 from tlcore.data.registry import DATASETS
@@ -59,7 +60,7 @@ def summary_sentence(comparisons: Sequence[PairedComparison]) -> str:
         return "No transfer strategy was compared with training from scratch."
     if all(item.ci_low is None for item in transfer):
         return "One seed is not enough to conclude anything."
-    count = {word: sum(item.verdict == word for item in transfer) for word in ("helps", "hurts", "no clear difference")}
+    count = Counter(item.verdict for item in transfer)
     total = len(transfer)
     if total == 1:
         return f"{_TRANSFER[transfer[0].verdict]}.".capitalize()
@@ -73,12 +74,13 @@ def summary_sentence(comparisons: Sequence[PairedComparison]) -> str:
         f"{count['helps']} of {total} transfer strategies help",
         f"{count['hurts']} hurt" if count["hurts"] != 1 else "1 hurts",
         f"{count['no clear difference']} without a clear difference",
+        f"{count['one seed: no verdict']} with one seed only",
     ]
     if count["helps"] == 0:
         parts[0] = f"None of {total} transfer strategies helps"
     elif count["helps"] == 1:
         parts[0] = f"1 of {total} transfer strategies helps"
-    others = zip(parts[1:], ("hurts", "no clear difference"), strict=True)
+    others = zip(parts[1:], ("hurts", "no clear difference", "one seed: no verdict"), strict=True)
     return ", ".join([parts[0], *(part for part, word in others if count[word])]) + "."
 
 
