@@ -192,20 +192,22 @@ def test_every_arm_of_a_seed_starts_with_the_same_head_and_the_same_random_stage
 
 
 def test_every_arm_of_a_seed_sees_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, list[np.ndarray]] = {}
+    seen: list[np.ndarray] = []
     fit = arm.Program.fit
+
+    def noting(program: arm.Program, x: Any, y: np.ndarray, *rest: Any) -> int:
+        seen.append(y)
+        return fit(program, x, y, *rest)
+
+    orders: dict[str, list[int]] = {}
     for strategy in NETWORKS:
-
-        def noting(program: Any, x: Any, y: np.ndarray, *rest: Any, kept: list[np.ndarray] = seen.setdefault(strategy, [])) -> int:  # noqa: B006, E501 - one list a strategy is meant
-            kept.append(y)
-            return fit(program, x, y, *rest)
-
         waiting = trial(strategy)
         waiting._phase_program(waiting.recipe.phases[0], waiting.first_weights())  # traces with a batch of its own
+        seen.clear()
         with monkeypatch.context() as patch:
             patch.setattr(arm.Program, "fit", noting)
             waiting._train(waiting.first_weights(), 1e-3, waiting.everything, waiting._look_steps())
-    orders = {strategy: np.concatenate(kept).tolist() for strategy, kept in seen.items()}
+        orders[strategy] = np.concatenate(seen).tolist()
     assert all(order == orders["scratch"] for order in orders.values())
     assert len(orders["scratch"]) == BASE.steps * BASE.batch_size
 
@@ -258,7 +260,10 @@ def test_the_choice_depends_on_the_validation_part(strategy: str) -> None:
 def test_the_pixel_baseline_is_scikit_learns_own_result() -> None:
     record, _ = run("pixel_baseline")
     part, dataset = trial("pixel_baseline").split, load("uci_digits")
-    x, x_test = (images.reshape(len(images), -1).astype(np.float32) / np.float32(255) for images in (dataset.x_train, dataset.x_test))
+    x, x_test = (
+        images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+        for images in (dataset.x_train, dataset.x_test)
+    )
     losses = {}
     for c in C_GRID:
         candidate = LogisticRegression(C=c, max_iter=1000).fit(x[part.training], dataset.y_train[part.training])
@@ -305,7 +310,9 @@ def test_a_source_with_more_classes_has_them_in_a_column_of_their_own() -> None:
 
 
 def test_a_target_of_two_classes_gives_the_pixel_baseline_two_columns() -> None:
-    scores = arm._Arm._pixel_scores(arm.fit_pixels(np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1]), 1.0), np.eye(4, dtype=np.float32))
+    scores = arm._Arm._pixel_scores(
+        arm.fit_pixels(np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1]), 1.0), np.eye(4, dtype=np.float32)
+    )
     assert scores.shape == (4, 2)
     assert scores.argmax(axis=1).tolist() == [0, 1, 0, 1]
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlcore import Comparison, Event, Experiment, RunRecord, Stopped, UserError, compare, paired_comparisons
-from tlcore.compare import needs_preparation, prepare
+from tlcore import Comparison, Event, Experiment, RunRecord, Stopped, UserError, paired_comparisons
+from tlcore.compare import compare, needs_preparation, prepare
 from tlcore.metrics.stats import paired_interval, verdict
 from tlcore.strategies import STRATEGIES
 
@@ -40,6 +40,29 @@ def small() -> tuple[Comparison, tuple[Event, ...]]:
     """`SMALL` in this process, run once."""
     events: list[Event] = []
     return compare(SMALL, events.append), tuple(events)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "from tlcore import compare",
+        "import tlcore; compare = tlcore.compare",
+        "import tlcore, tlcore.arm, tlcore.pretrain; from tlcore import compare",
+        "import tlcore.compare; from tlcore import compare",
+        "from tlcore import compare; from tlcore import compare",
+    ],
+)
+def test_the_public_name_is_the_function(lines: str, root: Path) -> None:
+    """A submodule of the same name takes the function's place in the package as soon as it is imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{lines}\nassert callable(compare), compare"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=root,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_arm_is_run_once_in_the_experiments_order() -> None:
@@ -111,7 +134,8 @@ def test_what_is_here_needs_no_preparation() -> None:
 # The work is in a script: processes are started from a file's own ``__main__``.
 SCRIPT = """
 import sys
-from tlcore import Experiment, UserError, compare
+from tlcore import Experiment
+from tlcore.compare import compare
 
 class Gone(Exception):
     pass
@@ -169,7 +193,12 @@ def made_up(strategy: str, seed: int, test_accuracy: float) -> RunRecord:
     """A record with one number in it; the rest is a real record's."""
     template = small()[0].records[0]
     return template.model_copy(
-        update={"strategy": strategy, "seed": seed, "test_accuracy": test_accuracy, "created": datetime(2026, 1, 1, tzinfo=UTC)}
+        update={
+            "strategy": strategy,
+            "seed": seed,
+            "test_accuracy": test_accuracy,
+            "created": datetime(2026, 1, 1, tzinfo=UTC),
+        }
     )
 
 
@@ -205,7 +234,9 @@ def test_differences_are_paired_by_seed(accuracies: dict[tuple[str, int], float]
 
 
 def test_another_baseline_can_be_asked_for() -> None:
-    records = [made_up(name, seed, 0.5 + 0.1 * (name == "scratch")) for name in ("scratch", "fine_tune_all") for seed in (0, 1)]
+    records = [
+        made_up(name, seed, 0.5 + 0.1 * (name == "scratch")) for name in ("scratch", "fine_tune_all") for seed in (0, 1)
+    ]
     (item,) = paired_comparisons(records, baseline="fine_tune_all")
     assert (item.strategy, item.baseline, item.verdict) == ("scratch", "fine_tune_all", "helps")
     assert paired_comparisons(records, baseline="direct_reuse") == ()

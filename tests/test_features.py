@@ -15,9 +15,7 @@ from tlcore.models.build import HEAD, initial_weights
 from tlcore.train import Program, scaled
 
 SHAPE, CLASSES = (28, 28, 1), 10
-CUTS = [
-    (name, count) for name, backbone in BACKBONES.items() for count in sorted({1, len(backbone.stages)})
-]
+CUTS = [(name, count) for name, backbone in BACKBONES.items() for count in sorted({1, len(backbone.stages)})]
 
 
 @pytest.fixture(autouse=True)

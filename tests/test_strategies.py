@@ -12,7 +12,10 @@ from tlcore.models import BACKBONES, get_backbone
 from tlcore.strategies import STRATEGIES, get_strategy
 
 PAIRS = [
-    (strategy, backbone) for strategy in STRATEGIES for backbone in BACKBONES if fits(strategy, BACKBONES[backbone], None)
+    (strategy, backbone)
+    for strategy in STRATEGIES
+    for backbone in BACKBONES
+    if fits(strategy, BACKBONES[backbone], None)
 ]
 SMALL = frozenset({"conv1", "conv2", "dense1"})
 DEEP = SMALL | {"conv3", "conv4"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import keras
@@ -118,7 +119,7 @@ def test_a_frozen_stage_that_changed_is_an_error() -> None:
 
 
 def plainly(backbone: str, weights: Weights, rate: float, x: np.ndarray, y: np.ndarray) -> Weights:
-    """What Keras gives when the same network is built, compiled and fitted, step by step, with nothing of this project."""
+    """What Keras gives when the same network is built, compiled and fitted with nothing of this project."""
     model = build_model(get_backbone(backbone), SHAPE, CLASSES, "float32")
     set_weights(model, weights)
     model.compile(
@@ -153,7 +154,7 @@ def test_two_calls_of_fit_are_one() -> None:
     results = []
     for cuts in ((0, STEPS), (0, 13, 14, STEPS)):
         program.restart(program.fresh_weights(0), 1e-3)
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             program.fit(x[start * BATCH : end * BATCH], y[start * BATCH : end * BATCH], BATCH)
         results.append(program.weights())
     assert_close(results[0], results[1], 1e-6)

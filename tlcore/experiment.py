@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
@@ -241,6 +242,7 @@ QUERY_KEYS: dict[str, str] = {
 }
 
 
+@lru_cache
 def field_range(field: str) -> tuple[float, float]:
     """Smallest and largest value that a numeric field of `Experiment` accepts.
 
@@ -286,12 +288,20 @@ def _read_field(field: str, text: str) -> tuple[Any, str]:
         return None, ""
     try:
         given: Any = [float(part) for part in text.split(",")] if field == "learning_rates" else text
-        return TypeAdapter(Annotated[info.annotation, *info.metadata]).validate_python(given), ""  # pyright: ignore
+        return _reader(field).validate_python(given), ""
     except (ValidationError, ValueError):
         nearest = _nearest(field, text)
     if nearest is None:
         return info.default, refused.replace("does not exist", "cannot be used")
     return nearest, f"{name} in the link was {shown}; it was set to {nearest}, the nearest possible value."
+
+
+@lru_cache
+def _reader(field: str) -> TypeAdapter[Any]:
+    """What checks one field by itself: its type and its range."""
+    info = Experiment.model_fields[field]
+    checked: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+    return TypeAdapter(checked)
 
 
 def _nearest(field: str, text: str) -> float | None:

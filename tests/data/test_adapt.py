@@ -40,7 +40,9 @@ def test_grey_is_repeated() -> None:
         np.testing.assert_array_equal(colour[..., channel], grey[..., 0])
 
 
-@pytest.mark.parametrize(("rgb", "grey"), [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29), ((255, 255, 255), 255)])
+@pytest.mark.parametrize(
+    ("rgb", "grey"), [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29), ((255, 255, 255), 255)]
+)
 def test_colour_becomes_luminance(rgb: tuple[int, int, int], grey: int) -> None:
     flat = np.full((1, 28, 28, 3), rgb, dtype=np.uint8)
     assert set(np.unique(adapt(flat, GREY))) == {grey}

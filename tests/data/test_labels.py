@@ -23,7 +23,7 @@ def digits() -> Dataset:
     return load("uci_digits")
 
 
-def draw(per_class: int, seed: int, validation: int = 1):  # noqa: ANN201 - a Split
+def draw(per_class: int, seed: int, validation: int = 1):
     return split_labels(load("uci_digits"), per_class, validation, seed)
 
 
@@ -103,7 +103,9 @@ def test_the_order_is_one_permutation_after_another(count: int, batch: int, step
 @quick
 @given(st.integers(1, 200), st.integers(1, 64), st.integers(1, 60), seeds)
 def test_a_longer_run_starts_with_the_shorter_ones_batches(count: int, batch: int, steps: int, seed: int) -> None:
-    assert batch_order(count, batch, steps, seed).tolist() == batch_order(count, batch, steps + 7, seed)[:steps].tolist()
+    assert (
+        batch_order(count, batch, steps, seed).tolist() == batch_order(count, batch, steps + 7, seed)[:steps].tolist()
+    )
 
 
 # --- augmentation -----------------------------------------------------------------------------------------------------

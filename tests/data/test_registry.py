@@ -80,7 +80,9 @@ def test_a_dataset_can_be_shown(name: str) -> None:
     assert len(set(spec.classes)) == len(spec.classes) >= 2
 
 
-@pytest.mark.parametrize(("name", "near"), [("mnits", "mnist"), ("fashion-mnist", "fashion_mnist"), ("cifar", "cifar10")])
+@pytest.mark.parametrize(
+    ("name", "near"), [("mnits", "mnist"), ("fashion-mnist", "fashion_mnist"), ("cifar", "cifar10")]
+)
 def test_an_unknown_name_gives_the_near_ones(name: str, near: str) -> None:
     with pytest.raises(UserError, match=f"did you mean .*{near}"):
         get_dataset(name)

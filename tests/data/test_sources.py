@@ -101,7 +101,9 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(b"<html><body>404 Not Found</body></html>")
     elif how == "bytes flipped":
         middle = len(whole) // 3
-        path.write_bytes(whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 64]) + whole[middle + 64 :])
+        path.write_bytes(
+            whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 64]) + whole[middle + 64 :]
+        )
     elif how == "one array only":
         np.savez_compressed(path, x_train=np.zeros((3, 28, 28), dtype=np.uint8))
     elif how == "a single array":

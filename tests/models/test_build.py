@@ -64,7 +64,7 @@ def test_any_cut_of_the_network_gives_the_whole_networks_outputs(name: str, shap
 
 @every_backbone
 def test_first_weights_do_not_depend_on_what_else_is_built(name: str) -> None:
-    """A stage's and the head's weights come from their own streams: another number of classes leaves the stages alone."""
+    """Every stage has a stream of its own: another number of classes leaves the stages alone."""
     backbone = get_backbone(name)
     one, other = (initial_weights(backbone, SHAPES[0], classes, seed=4) for classes in (10, 2))
     for stage in backbone.stage_names:

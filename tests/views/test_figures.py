@@ -211,7 +211,10 @@ def test_the_network_says_in_words_what_it_draws():
     assert texts(figure).count("frozen") == 3
     assert texts(figure).count("fresh") == 1
     assert "no network" in texts(figure)
-    assert tuple(figure.data[0].marker.pattern.shape) == ("/", "/", "/", "")
+    filled, hatched = figure.data
+    assert [colour.endswith(",0)") for colour in filled.marker.color] == [False, False, False, True]
+    assert hatched.marker.pattern.shape == "/"
+    assert hatched.base == filled.base[:3]
 
 
 def test_confusion_shows_the_counts_and_the_foreign_column():

@@ -120,22 +120,16 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
             middle = max(len(columns), 1) / 2
             notes.append(_note(middle, at, "no network: logistic regression on the pixels"))
             continue
+        places = {box.column: columns.index(box.column) for box in row.boxes}
+        bar: dict[str, Any] = {"orientation": "h", "width": 0.8}
         figure.add_bar(
-            orientation="h",
+            **bar,
             x=[0.92] * len(row.boxes),
-            base=[columns.index(box.column) + 0.04 for box in row.boxes],
+            base=[places[box.column] + 0.04 for box in row.boxes],
             y=[at] * len(row.boxes),
-            width=0.8,
             marker={
-                "color": [tinted(colour, 0.34 if box.origin == "transferred" else 0.0) for box in row.boxes],
+                "color": [tinted(colour, 0.3 if box.origin == "transferred" else 0.0) for box in row.boxes],
                 "line": {"color": colour, "width": 2},
-                "pattern": {
-                    "shape": ["/" if box.mode == "frozen" else "" for box in row.boxes],
-                    "fgcolor": tinted(colour, 0.4),
-                    "size": 9,
-                    "solidity": 0.16,
-                    "fillmode": "overlay",
-                },
             },
             customdata=[[box.column, _origin(box), box.mode, _count(box)] for box in row.boxes],
             hovertemplate=(
@@ -143,11 +137,25 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
                 "<br>%{customdata[3]}<extra></extra>"
             ),
         )
+        frozen = [box for box in row.boxes if box.mode == "frozen"]
+        # The hatch lies on top: a bar of its own, for plotly draws no hatch on a tinted ground.
+        figure.add_bar(
+            **bar,
+            x=[0.92] * len(frozen),
+            base=[places[box.column] + 0.04 for box in frozen],
+            y=[at] * len(frozen),
+            marker={
+                "color": colour,
+                "line": {"width": 0},
+                "pattern": {"shape": "/", "fillmode": "replace", "fgopacity": 0.5, "size": 9, "solidity": 0.16},
+            },
+            hoverinfo="skip",
+        )
         for box in row.boxes:
             lines = [f"<b>{box.mode}</b>", "from<br>source" if box.origin == "transferred" else "fresh"]
             if box.parameters is not None:
                 lines.append(f"{box.parameters:,}")
-            notes.append(_note(columns.index(box.column) + 0.5, at, "<br>".join(lines)))
+            notes.append(_note(places[box.column] + 0.5, at, "<br>".join(lines)))
     figure.update_xaxes(
         tickvals=[at + 0.5 for at in range(len(columns))],
         ticktext=columns,
