@@ -37,6 +37,7 @@ def confirm(ids: list[str]) -> None:
             st.markdown(f"- {experiment_title(job.experiment)}, {job.created:%Y-%m-%d %H:%M} UTC")
     st.markdown("Their curves and records are removed. A run that still trains is stopped.")
     if st.button("Delete", type="primary", icon=":material/delete:", key="delete-yes", on_click=delete, args=(ids,)):
+        st.query_params.pop(PAIR, None)
         st.rerun()
 
 

@@ -22,11 +22,14 @@ for column, name in zip(st.columns(2, gap="large"), ("cars_to_trucks", "mnist_to
             continue
         st.markdown(f"### {views.experiment_title(comparison.experiment)}")
         st.markdown(f":violet-badge[:material/history: recorded] {views.recorded_label(comparison.records)}")
-        show_verdicts(comparison.comparisons, comparison.experiment)
-        show_differences(comparison.comparisons, comparison.experiment, name)
+        transfer = [item for item in comparison.comparisons if views.is_transfer(item)]
+        controls = [item for item in comparison.comparisons if not views.is_transfer(item)]
+        show_verdicts(transfer, comparison.experiment)
+        show_differences(transfer, comparison.experiment, name)
         if st.button("Run it yourself", type="primary", icon=":material/play_arrow:", key=f"run-{name}"):
             st.switch_page("compare.py", query_params=comparison.experiment.to_query())
-        with st.expander("Where these numbers come from"):
+        with st.expander("The controls, and where these numbers come from"):
+            st.markdown("\n".join(f"- {line}" for line in views.verdict_sentences(controls, comparison.experiment)))
             st.markdown(views.accuracy_sentence(comparison.records))
             st.caption(views.provenance_sentence(comparison.records, recorded=True))
 

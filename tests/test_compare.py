@@ -47,9 +47,7 @@ def small() -> tuple[Comparison, tuple[Event, ...]]:
     [
         "from tlcore import compare",
         "import tlcore; compare = tlcore.compare",
-        "import tlcore, tlcore.arm, tlcore.pretrain; from tlcore import compare",
         "import tlcore.compare; from tlcore import compare",
-        "from tlcore import compare; from tlcore import compare",
     ],
 )
 def test_the_public_name_is_the_function(lines: str, root: Path) -> None:

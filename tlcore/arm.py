@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -173,13 +173,18 @@ class _Arm:
 
     def run_network(self) -> RunRecord:
         start = self.first_weights()
+        # Before the rates are tried, so that whoever watches sees at once where the arm sets out from.
+        program, frozen = self._phase_program(self.recipe.phases[0], start)
+        set_weights(program.model, start)
+        first = self._look(program, frozen, 0, 0.0)
         rates = (self.experiment.learning_rate,) if self.experiment.learning_rate else self.experiment.learning_rates
         if len(rates) == 1:
             selection = Selection(setting="learning_rate", method="fixed by the experiment", chosen=rates[0])
         else:
             selection = self._select_rate(start, rates)
         assert selection.chosen is not None  # by construction of both branches
-        trained = self._train(start, selection.chosen, self.everything, look_at=self._look_steps())
+        trained = self._train(start, selection.chosen, self.everything, self._look_steps())
+        trained = replace(trained, curve=(first, *trained.curve))
         message = ""
         if trained.diverged_at is not None:
             message = (
@@ -288,8 +293,6 @@ class _Arm:
             with self._timed("features"):
                 inputs = None if values.augmentation != "none" else frozen(self.labelled, self._labelled_name)
             program.restart(weights, rate * phase.rate)
-            if look_at and step == 0:
-                curve.append(self._look(program, frozen, 0, 0.0))
             for stop in _chunk_ends(step, end, look_at, max(1, IMAGES_A_CALL // values.batch_size)):
                 picked = rows[order[step:stop].reshape(-1)]
                 if inputs is None:

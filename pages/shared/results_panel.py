@@ -102,9 +102,10 @@ def show_results(
 
 def show_network(rows: Sequence[views.NetworkRow], key: str) -> None:
     """Draw the network of every strategy, with its key in words."""
+    counted = any(box.parameters is not None for row in rows for box in row.boxes)
     st.caption(
         "Filled: starts from the source's weights. Empty: starts from fresh random weights. Hatched: frozen, training "
-        "cannot change it. The numbers count weights."
+        f"cannot change it.{' The numbers count weights.' if counted else ''}"
     )
     alt = "; ".join(
         f"{views.title_of(row.strategy)}: "

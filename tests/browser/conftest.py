@@ -138,9 +138,9 @@ def visitor(browser: Browser) -> Generator[Callable[[], Page]]:
         context.close()
 
 
-def wait_for(done: Callable[[], object], seconds: float = PATIENCE / 1000) -> None:
+def wait_for(done: Callable[[], object], what: str = "it", seconds: float = PATIENCE / 1000) -> None:
     """Wait until something is true; fail if it never is."""
     ends = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < ends, "waited too long"
+        assert time.monotonic() < ends, f"waited too long for {what}"
         time.sleep(0.1)

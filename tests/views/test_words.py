@@ -142,6 +142,7 @@ def test_provenance_names_date_machine_seeds_and_data():
     assert "keras 3.15.1" in recorded
     assert "Trucks (CIFAR-10): sample." in recorded
     assert views.provenance_sentence(samples.cars(), recorded=False).startswith("Trained on")
+    assert "10 seeds (0–9)" in views.recorded_label(samples.records(Experiment(seeds=10, strategies=("scratch",))))
 
 
 def test_settings_that_differ_are_named():

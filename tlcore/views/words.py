@@ -136,7 +136,7 @@ def recorded_label(records: Sequence[RunRecord]) -> str:
     where = records[0].environment
     made = f"{last.day} {last:%B %Y}" if first.date() == last.date() else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
     device = "" if where.device == "CPU" else f", {where.device}"
-    return f"{made}, {where.machine}{device}, {_seeds(len(seeds))} ({', '.join(str(seed) for seed in seeds)})"
+    return f"{made}, {where.machine}{device}, {_seeds(len(seeds))} ({_listed(seeds)})"
 
 
 def live_sentence(looks: Sequence[tuple[str, int, CurvePoint]]) -> str:
@@ -192,6 +192,13 @@ def duration(seconds: float) -> str:
         return "about a minute" if minutes <= 1 else f"about {minutes} minutes"
     hours = round(seconds / 3600)
     return "about an hour" if hours <= 1 else f"about {hours} hours"
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    """Seeds as text, a long unbroken row of them by its ends: ``0, 1, 2`` and ``0–9``."""
+    if len(seeds) > 3 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]}–{seeds[-1]}"
+    return ", ".join(str(seed) for seed in seeds)
 
 
 def _seeds(count: int) -> str:
