@@ -6,10 +6,10 @@ import os
 import time
 from collections import defaultdict
 
-from tlcore.compare import compare
 from tlcore.experiment import Experiment
 from tlcore.metrics.stats import mean_interval
 from tlcore.results import Comparison
+from tlcore.runner import compare
 
 HEADLINE = Experiment(source="mnist", target="fashion_mnist", labels_per_class=20, seeds=3)
 VEHICLES = Experiment(

@@ -18,7 +18,7 @@ BACKENDS = ("keras", "tensorflow", "torch", "jax")
 TRAINS = {
     "tlcore.arm",
     "tlcore.backend",
-    "tlcore.compare",
+    "tlcore.runner",
     "tlcore.features",
     "tlcore.models.build",
     "tlcore.pretrain",

@@ -13,7 +13,7 @@ from tlcore.experiment import CurvePoint, Event, Experiment, PairedComparison, R
 from tlcore.results import Comparison, paired_comparisons
 
 if TYPE_CHECKING:
-    from tlcore.compare import compare
+    from tlcore.runner import compare
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,5 +35,5 @@ def __getattr__(name: str) -> Any:
     if name == "compare":
         import importlib
 
-        return importlib.import_module("tlcore.compare").compare
+        return importlib.import_module("tlcore.runner").compare
     raise AttributeError(f"module 'tlcore' has no attribute {name!r}")

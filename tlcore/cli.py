@@ -173,8 +173,12 @@ def pretrain(source: str | None, backbone: str | None, folder: Path | None) -> N
     from tlcore.models import get_backbone
     from tlcore.pretrain import SHIPPED, SHIPPED_PAIRS, train_checkpoint
 
+    if source is not None:
+        get_dataset(source)
+    if backbone is not None:
+        get_backbone(backbone)
     if source is not None and backbone is not None:
-        pairs = ((get_dataset(source).name, get_backbone(backbone).name),)
+        pairs = ((source, backbone),)
     else:
         pairs = tuple(pair for pair in SHIPPED_PAIRS if source in (None, pair[0]) and backbone in (None, pair[1]))
         if not pairs:
@@ -196,7 +200,7 @@ def pretrain(source: str | None, backbone: str | None, folder: Path | None) -> N
 @commands.command()
 def datasets() -> None:
     """List the datasets, and where each is found on this machine."""
-    table = Table("name", "what", "shape", "classes", "labels a class", "found")
+    table = _table("name", "what", "shape", "classes", "labels a class", "found")
     for spec in DATASETS.values():
         height, width, channels = spec.shape
         table.add_row(
@@ -213,7 +217,7 @@ def datasets() -> None:
 @commands.command()
 def strategies() -> None:
     """List the strategies, a sentence and the paper for each."""
-    table = Table("name", "kind", "what it does", "paper")
+    table = _table("name", "kind", "what it does", "paper")
     for strategy in STRATEGIES.values():
         table.add_row(strategy.name, strategy.kind, strategy.sentence, strategy.paper)
     out.print(table)
@@ -222,7 +226,7 @@ def strategies() -> None:
 @commands.command()
 def backbones() -> None:
     """List the backbones and their stages."""
-    table = Table("name", "what", "stages")
+    table = _table("name", "what", "stages")
     for backbone in BACKBONES.values():
         stages = " → ".join(f"{stage.name} ({stage.kind} {stage.width})" for stage in backbone.stages)
         table.add_row(backbone.name, backbone.sentence, stages)
@@ -289,12 +293,20 @@ def worker(slots: int | None) -> int:
     return work(slots)
 
 
+def _table(*columns: str) -> Table:
+    """A table whose first column, the names that people type, is never cut."""
+    table = Table(*columns)
+    table.columns[0].no_wrap = True
+    table.columns[0].overflow = "ignore"
+    return table
+
+
 # --- running and showing ----------------------------------------------------------------------------------------------
 
 
 def _run(experiment: Experiment, processes: int | None, quiet: bool) -> Comparison:
     """Run a comparison with a progress bar a strategy; Ctrl-C stops it at the next step."""
-    from tlcore.compare import compare as run
+    from tlcore.runner import compare as run
 
     stop = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())

@@ -35,7 +35,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     Returns:
         One line, ending in what to do.
     """
-    names = sorted(known)
+    names, name = sorted(known), _one_line(name)
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of: {', '.join(names)}"
     return f"unknown {kind} '{name}': {hint}"
@@ -57,8 +57,12 @@ def explain(error: ValidationError) -> str:
     return "; ".join(dict.fromkeys(lines))
 
 
+def _one_line(given: object) -> str:
+    return " ".join(str(given).split())
+
+
 def _sentence(item: ErrorDetails) -> str:
-    kind, bounds, given = item["type"], item.get("ctx", {}), item["input"]
+    kind, bounds, given = item["type"], item.get("ctx", {}), _one_line(item["input"])
     if kind == "value_error":
         return item["msg"].removeprefix("Value error, ")
     if kind in ("greater_than_equal", "greater_than", "less_than_equal", "less_than"):
@@ -71,4 +75,4 @@ def _sentence(item: ErrorDetails) -> str:
         return f"choose {bounds['expected'].replace(chr(39), '')}, not '{given}'"
     if kind == "extra_forbidden":
         return "there is no such setting"
-    return f"{item['msg']} (got {given!r})"
+    return f"{item['msg']} (got '{given}')"

@@ -282,8 +282,10 @@ def _read_field(field: str, text: str) -> tuple[Any, str]:
         return (text, "") if text in _NAMES[field] else (info.default, refused)
     if field == "strategies":
         known = tuple(dict.fromkeys(part for part in text.split(",") if part in STRATEGIES))
+        if not known:
+            return info.default, f"{name} in the link were '{shown}', of which none exists; the usual ones were set."
         notice = "" if ",".join(known) == text else f"{name} in the link were '{shown}'; those that exist were kept."
-        return known or info.default, notice
+        return known, notice
     if text == "auto" and info.default is None:
         return None, ""
     try:

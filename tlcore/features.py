@@ -85,6 +85,8 @@ class _Cache:
 
     def put(self, key: str, array: NDArray[np.float32]) -> None:
         array.flags.writeable = False
+        if (replaced := self._kept.pop(key, None)) is not None:
+            self._used -= replaced.nbytes
         self._kept[key] = array
         self._used += array.nbytes
         while self._used > self._room:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import time
-import zipfile
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from tlcore.backend import environment
 from tlcore.data import get_dataset, load
 from tlcore.data.labels import augment, batch_order
+from tlcore.data.sources import UNREADABLE
 from tlcore.errors import Stopped, UserError
 from tlcore.experiment import Environment, Event, SourceModel
 from tlcore.home import home
@@ -221,7 +221,8 @@ def _write(path: Path, checkpoint: Checkpoint, backbone: str, where: Environment
         path.with_suffix(".json").write_text(json.dumps(described, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        if partial.is_file():
+            partial.unlink()
         raise UserError(f"cannot write {path} ({error.strerror}): make room on the disk or set TLCORE_HOME") from None
 
 
@@ -231,15 +232,16 @@ def _read(path: Path, provenance: str) -> Checkpoint | None:
         described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         info = SourceModel.model_validate(described["model"] | {"provenance": provenance})
         weights: Weights = {}
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for name in arrays.files:
                 weights.setdefault(name.rpartition(".")[0], []).append(arrays[name])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        backbone = get_backbone(described["backbone"])
+        dataset_sha256, provenance_of_data = described["dataset_sha256"], described["dataset_provenance"]
+    except (*UNREADABLE, AttributeError):
         return None
-    backbone = get_backbone(described["backbone"])
     source = path.stem.partition("-")[0]
     spec = get_dataset(source)
     shapes = {name: [array.shape for array in stage] for name, stage in weights.items()}
     if shapes != weight_shapes(backbone, spec.shape, len(spec.classes)) or weights_sha256(weights) != info.sha256:
         return None
-    return Checkpoint(weights, info, described["dataset_sha256"], described["dataset_provenance"])
+    return Checkpoint(weights, info, dataset_sha256, provenance_of_data)

@@ -131,4 +131,6 @@ class Comparison:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise UserError(f"cannot read {path} ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise UserError(f"{path} is not a comparison written by tlcore: it is not text") from None
         return cls.from_json(text)

@@ -62,7 +62,7 @@ class Program:
             jit_compile=keras.backend.backend() == "jax",  # pyright: ignore[reportArgumentType]
         )
         self.model.optimizer.build(self.model.trainable_variables)
-        self._optimizer_start = [np.array(variable) for variable in self.model.optimizer.variables]
+        self._optimizer_start = [_copy(variable) for variable in self.model.optimizer.variables]
         self._frozen = frozen
 
     def fresh_weights(self, seed: int) -> Weights:
@@ -132,6 +132,11 @@ class Program:
     def trainable_parameters(self) -> int:
         """Number of weights that training may change."""
         return sum(int(np.prod(variable.shape)) for variable in self.model.trainable_variables)
+
+
+def _copy(variable: Any) -> NDArray[Any]:
+    # Through `numpy()`: NumPy 2 warns of Keras's own `__array__`, which does not know the copy keyword.
+    return np.array(variable.numpy())
 
 
 class _StopWhen(keras.callbacks.Callback):

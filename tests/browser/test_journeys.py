@@ -229,8 +229,8 @@ def test_every_control_once(app: App, visitor: Visitor) -> None:
     for key, value, act in changes:
         act()
         wait_for(
-            lambda key=key, expected=expected: query(page).get(key) == expected,
-            f"{key}={expected} in {address(page)}",
+            lambda key=key, value=value: query(page).get(key) == value,
+            f"{key}={value} in the address",
             20,
         )
     assert {key for key, _, _ in changes} == set(QUERY_KEYS)

@@ -7,9 +7,11 @@ it deletes one whose hash is wrong.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+# What NumPy and zipfile raise for files that are damaged or something else.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile)
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+CIFAR_ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 DRAWN_TRAIN, DRAWN_TEST = 1400, 300
 
 
@@ -80,9 +85,10 @@ def _keras_cache() -> Path:
 
 def _read_npz(path: Path) -> dict[str, NDArray[np.uint8]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, for NumPy leaves a file open that turns out not to be an archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in KEYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}): replace it by a file with the arrays {', '.join(KEYS)}"
         ) from None
@@ -102,6 +108,8 @@ def _write_npz(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
 
 def _verify(name: str, arrays: Mapping[str, NDArray[np.uint8]], where: str) -> None:
     facts = _FACTS[name]
+    if any(arrays[key].dtype != np.uint8 or not arrays[key].size for key in KEYS):
+        raise UserError(f"{where} does not hold {name}'s bytes: replace it or delete it, and it is downloaded again")
     train, test = (tuple(np.bincount(arrays[key].reshape(-1)).tolist()) for key in ("y_train", "y_test"))
     mean = float(arrays["x_train"].mean(dtype=np.float64))
     if train != facts.train or test != facts.test or abs(mean - facts.mean) > facts.tolerance:
@@ -195,7 +203,19 @@ def cifar10() -> Arrays:
         arrays = _read_npz(unpacked)
         _verify("cifar10", arrays, str(archive))
         return Arrays(**arrays, provenance=f"local file {archive.name} (JPEG copies)")
+    if _local_npz("cifar10") is None:
+        _refuse_damaged_archive()
     return _real("cifar10", download, _put_npz("cifar10"))
+
+
+def _refuse_damaged_archive() -> None:
+    """Check Keras's cached archive before Keras does: offline, Keras deletes one whose hash is wrong."""
+    cached = _keras_cache() / "cifar-10-batches-py-target_archive"
+    if not cached.is_file():
+        return
+    with cached.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != CIFAR_ARCHIVE_SHA256:
+            raise UserError(f"{cached} is damaged: delete it, and it is downloaded again")
 
 
 def _cifar_zip() -> Path | None:
@@ -218,8 +238,10 @@ def _unpack_jpeg(archive: Path) -> dict[str, NDArray[np.uint8]]:
                     with Image.open(io.BytesIO(content.read(name))) as picture:
                         pictures[split].append(np.asarray(picture.convert("RGB")))
                     labels[split].append(CIFAR_CLASSES.index(label))
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UserError(f"{archive} cannot be read ({type(error).__name__}): replace it") from None
+    if not (pictures["train"] and pictures["test"]):
+        raise UserError(f"{archive} holds no pictures named train/CLASS/NUMBER.jpg and test/…: replace it")
     arrays: dict[str, NDArray[np.uint8]] = {}
     for split in ("train", "test"):
         order = np.argsort(labels[split], kind="stable")

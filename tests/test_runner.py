@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlcore import Comparison, Event, Experiment, RunRecord, Stopped, UserError, paired_comparisons
-from tlcore.compare import compare, needs_preparation, prepare
 from tlcore.metrics.stats import paired_interval, verdict
+from tlcore.runner import compare, needs_preparation, prepare
 from tlcore.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def small() -> tuple[Comparison, tuple[Event, ...]]:
     [
         "from tlcore import compare",
         "import tlcore; compare = tlcore.compare",
-        "import tlcore.compare; from tlcore import compare",
+        "import tlcore.runner; from tlcore import compare",
     ],
 )
 def test_the_public_name_is_the_function(lines: str, root: Path) -> None:
@@ -133,7 +133,7 @@ def test_what_is_here_needs_no_preparation() -> None:
 SCRIPT = """
 import sys
 from tlcore import Experiment
-from tlcore.compare import compare
+from tlcore.runner import compare
 
 class Gone(Exception):
     pass

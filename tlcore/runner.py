@@ -127,7 +127,7 @@ def _in_processes(
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
-        context.set_forkserver_preload(["tlcore.compare"])
+        context.set_forkserver_preload(["tlcore.runner"])
     events, stop = context.Queue(), context.Event()
     failed: list[BaseException] = []
 
