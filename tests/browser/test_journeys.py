@@ -190,7 +190,9 @@ def test_every_control_once(app: App, visitor: Visitor) -> None:
     main = page.get_by_test_id("stMain")
 
     def choose(label: str, option: str) -> None:
-        main.get_by_role("combobox", name=re.compile(label)).click()
+        box = main.get_by_role("combobox", name=re.compile(label))
+        box.evaluate("node => node.scrollIntoView({block: 'center'})")  # a list closes when the page scrolls
+        box.click()
         page.get_by_role("option", name=option, exact=True).click()
 
     def number(label: str, value: str) -> None:
@@ -228,6 +230,8 @@ def test_every_control_once(app: App, visitor: Visitor) -> None:
     ]
     for key, value, act in changes:
         act()
+        # A list that is open while the page is drawn anew would close.
+        expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible()
         wait_for(
             lambda key=key, value=value: query(page).get(key) == value,
             f"{key}={value} in the address",
