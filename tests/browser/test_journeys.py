@@ -225,7 +225,7 @@ def test_every_control_once(app: App, visitor: Visitor) -> None:
         ("lr", "0.001", lambda: toggle("Learning rate: choose")),
         ("aug", "shift", lambda: choose("Augmentation", "Shift")),
         ("prec", "float32", lambda: choose("Number format", "float32")),
-        ("sec", "60.0", lambda: toggle("Time limit an arm")),
+        ("sec", "60.0", lambda: toggle("Time limit an arm (s): no limit")),
         ("s0", "5", lambda: number("First seed", "5")),
     ]
     for key, value, act in changes:

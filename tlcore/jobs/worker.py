@@ -15,6 +15,7 @@ import signal
 import time
 from dataclasses import dataclass
 from multiprocessing import connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlcore.errors import UserError
@@ -23,7 +24,7 @@ from tlcore.jobs.lock import FileLock
 from tlcore.jobs.messages import Done, Progress, Ready, Run, Stop, Unit
 from tlcore.jobs.queue import Queue
 from tlcore.jobs.tables import PREPARATION
-from tlcore.jobs.trainer import DEFAULT_ENGINE, ENGINE_VARIABLE, run_trainer
+from tlcore.jobs.trainer import DEFAULT_ENGINE, ENGINE_VARIABLE, NICENESS, run_trainer
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -63,6 +64,7 @@ def main(slots: int | None = None, engine: str = DEFAULT_ENGINE) -> int:
             "to run another, set TLCORE_HOME to another folder"
         )
     handler = _log_to_file()
+    _step_back()
     try:
         worker = Worker(Queue(), slots if slots is not None else _slots_from_environment(), engine)
 
@@ -80,6 +82,17 @@ def main(slots: int | None = None, engine: str = DEFAULT_ENGINE) -> int:
         handler.close()
         lock.release()
     return 0
+
+
+def _step_back() -> None:
+    """Let pages come first, where Linux weighs sessions against each other and not processes.
+
+    With autogroups a process's niceness counts only within its session; the session itself, which the app starts for
+    the worker, has a niceness of its own. A worker started by hand shares its terminal's session and leaves it alone.
+    """
+    if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
 
 
 class _EndedWhileStarting(Exception):  # noqa: N818 - not an error: somebody asked for it
