@@ -58,6 +58,8 @@ class Learner:
         if fragment:
             message.rerun_script.fragment_id = fragment
             message.rerun_script.is_auto_rerun = True
+        else:
+            self.fragments.clear()  # a full run makes its fragments anew
         start = time.perf_counter()
         await self._connection.send(message.SerializeToString())
         while True:
@@ -72,8 +74,8 @@ class Learner:
 
     def _note(self, answer: ForwardMsg) -> None:
         kind = answer.WhichOneof("type")
-        if kind == "new_session":
-            self._script = answer.new_session.page_script_hash
+        if kind == "navigation":
+            self._script = answer.navigation.page_script_hash
         elif kind == "auto_rerun":
             self.fragments[answer.auto_rerun.fragment_id] = answer.auto_rerun.interval
         elif kind == "stop_auto_rerun":

@@ -9,17 +9,20 @@ import streamlit as st
 from pages.shared.host import is_dark
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     import plotly.graph_objects as go
 
 LIVE_HEIGHT = 460
 
 
-def show_figure(figure: go.Figure, key: str, alt: str, *, zoom: bool = False) -> None:
+def show_figure(make: Callable[[], go.Figure], content: object, key: str, alt: str, *, zoom: bool = False) -> None:
     """Show a finished result.
 
     Args:
-        figure: The figure.
+        make: Draws the figure; called only if no other page run has drawn the same.
+        content: What the figure depends on; equal text, equal figure.
         key: Unique on the page.
         alt: What it shows, numbers included.
         zoom: Whether there is something to zoom into; without it a finger on the chart scrolls the page.
@@ -32,10 +35,17 @@ def show_figure(figure: go.Figure, key: str, alt: str, *, zoom: bool = False) ->
     }
     # Streamlit's theme writes on charts in a faded grey that nobody reads from the back of a room.
     ink = st.get_option(f"theme.{'dark' if is_dark() else 'light'}.textColor")
+    st.plotly_chart(_drawn(key, repr(content), ink, make), key=key, config=config, alt=alt)
+
+
+@st.cache_resource(max_entries=300, show_spinner=False)
+def _drawn(key: str, content: str, ink: str, _make: Callable[[], go.Figure]) -> dict[str, Any]:
+    """A figure as plain values: building one takes longer than everything else on a page, and a class sees the same."""
+    figure = _make()
     figure.update_layout(font={"color": ink, "size": 14})
     for axes in (figure.update_xaxes, figure.update_yaxes):
         axes(tickfont={"color": ink, "size": 14}, title_font={"color": ink, "size": 14})
-    st.plotly_chart(figure, key=key, config=config, alt=alt)
+    return figure.to_plotly_json()
 
 
 def show_live(options: dict[str, Any], alt: str) -> None:

@@ -29,7 +29,8 @@ def show_accuracy(records: Sequence[RunRecord], key: str) -> None:
     """Show the accuracy of every strategy."""
     st.markdown("##### Accuracy on the test images")
     st.caption("Dot: one seed. Diamond and bar: mean and 95 % interval.")
-    show_figure(views.accuracy_figure(records), f"{key}-accuracy", views.accuracy_sentence(records))
+    scores = [(record.strategy, record.seed, record.test_accuracy) for record in records]
+    show_figure(lambda: views.accuracy_figure(records), scores, f"{key}-accuracy", views.accuracy_sentence(records))
 
 
 def show_differences(comparisons: Sequence[PairedComparison], experiment: Experiment, key: str) -> None:
@@ -38,7 +39,7 @@ def show_differences(comparisons: Sequence[PairedComparison], experiment: Experi
     st.markdown(f"##### Difference from “{baseline}”")
     st.caption("Paired by seed. A bar that crosses the zero line leaves it open which is better.")
     sentences = views.verdict_sentences(comparisons, experiment)
-    show_figure(views.differences_figure(comparisons), f"{key}-differences", " ".join(sentences))
+    show_figure(lambda: views.differences_figure(comparisons), comparisons, f"{key}-differences", " ".join(sentences))
 
 
 def show_results(
@@ -118,7 +119,7 @@ def show_network(rows: Sequence[views.NetworkRow], key: str) -> None:
         )
         for row in rows
     )
-    show_figure(views.network_figure(rows), key, alt)
+    show_figure(lambda: views.network_figure(rows), rows, key, alt)
 
 
 def show_curves(looks: Looks, experiment: Experiment, key: str, *, levels: Mapping[str, float] | None = None) -> None:
@@ -134,10 +135,15 @@ def show_curves(looks: Looks, experiment: Experiment, key: str, *, levels: Mappi
         return
     st.markdown("##### Learning curves")
     st.caption("Line: mean of the seeds. Shade: their range. Read on images that nothing is selected on.")
-    figure = views.curves_figure(looks, levels=levels, steps=experiment.steps)
     table = views.curves_table(looks)
     ends = ", ".join(f"{name} {table[name].dropna().iloc[-1]:.1f} %" for name in table.columns)
-    show_figure(figure, f"{key}-curves", f"Learning curves; at the end: {ends}.", zoom=True)
+    show_figure(
+        lambda: views.curves_figure(looks, levels=levels, steps=experiment.steps),
+        (looks, levels, experiment.steps),
+        f"{key}-curves",
+        f"Learning curves; at the end: {ends}.",
+        zoom=True,
+    )
     with st.expander("The curves as a table"):
         show_table(table, f"{key}-curves-table", "Mean accuracy in percent by step.", hide_index=False)
 
@@ -152,7 +158,9 @@ def _show_confusion(records: Sequence[RunRecord], key: str) -> None:
         record = next((record for record in records if (record.strategy, record.seed) == (chosen, seed)), None)
         if record is not None:
             alt = f"Confusion matrix of {views.title_of(record.strategy)}, seed {record.seed}; the table follows."
-            show_figure(views.confusion_figure(record), f"{key}-confusion", alt)
+            show_figure(
+                lambda: views.confusion_figure(record), record.confusion, f"{key}-confusion-{chosen}-{seed}", alt
+            )
             show_table(
                 views.confusion_table(record), f"{key}-confusion-table", "The counts as a table.", hide_index=False
             )
