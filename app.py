@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 import os
 import re
@@ -115,6 +116,8 @@ def _health() -> dict[str, object]:
 async def lifespan(_: object) -> AsyncGenerator[None]:
     """Run what goes on beside the pages, from the server's start to its end."""
     Store()  # a database that cannot be used ends the start, with a line that says why
+    # Plotly and pandas take a second to import: now, so that the first visitor does not wait for them.
+    await asyncio.to_thread(importlib.import_module, "tlcore.views")
     tasks = [asyncio.create_task(_collect())]
     if KEEPS_WORKER:
         tasks.append(asyncio.create_task(_keep_worker()))

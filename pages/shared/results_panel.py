@@ -37,7 +37,10 @@ def show_differences(comparisons: Sequence[PairedComparison], experiment: Experi
     """Show the paired differences."""
     baseline = views.title_of(comparisons[0].baseline) if comparisons else ""
     st.markdown(f"##### Difference from “{baseline}”")
-    st.caption("Paired by seed. A bar that crosses the zero line leaves it open which is better.")
+    st.caption(
+        "Paired by seed. A bar that crosses the zero line leaves it open which is better. Each 95 % interval stands "
+        "for itself: of twenty differences that are nothing but chance, about one misses zero."
+    )
     sentences = views.verdict_sentences(comparisons, experiment)
     show_figure(lambda: views.differences_figure(comparisons), comparisons, f"{key}-differences", " ".join(sentences))
 

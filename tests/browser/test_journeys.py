@@ -177,7 +177,38 @@ def test_runs_survive_a_restart_open_compare_and_delete(app: App, visitor: Visit
     page.goto(app.link("compare", run=run))
     wait_until(page, "finished")
     page.goto(app.link("runs"))
-    expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table).to_be_visible()
+
+    def tick(row: int) -> None:
+        """Tick a row's box; the table is a canvas, so by place: rows are 35 pixels high, the heading too."""
+        table.locator("canvas").first.click(position={"x": 16, "y": 35 * (row + 1) + 17})
+
+    page.wait_for_timeout(1000)  # the canvas is drawn after it is there
+    tick(0)
+    tick(1)
+    page.get_by_role("button", name="Compare the two").click()
+    expect(page.locator(".js-plotly-plot").nth(1)).to_be_visible()
+    no_traceback(page)
+
+    page.goto(app.link("runs"))
+    expect(table).to_be_visible()
+    page.wait_for_timeout(1000)
+    tick(0)
+    page.get_by_role("button", name="Open").click()
+    wait_until(page, "finished")
+    assert query(page)["run"] == run
+
+    page.goto(app.link("runs"))
+    expect(table).to_be_visible()
+    page.wait_for_timeout(1000)
+    tick(0)
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("Delete")).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.goto(app.link("compare", run=run))
+    expect(run_button(page)).to_be_enabled()
+    expect(page.locator("h3", has_text="finished")).to_have_count(0)
     no_traceback(page)
 
 
