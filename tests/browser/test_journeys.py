@@ -182,7 +182,9 @@ def test_runs_survive_a_restart_open_compare_and_delete(app: App, visitor: Visit
 
     def tick(row: int) -> None:
         """Tick a row's box; the table is a canvas, so by place: rows are 35 pixels high, the heading too."""
-        table.locator("canvas").first.click(position={"x": 16, "y": 35 * (row + 1) + 17})
+        box = table.locator("canvas").first.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + 16, box["y"] + 35 * (row + 1) + 17)
 
     page.wait_for_timeout(1000)  # the canvas is drawn after it is there
     tick(0)

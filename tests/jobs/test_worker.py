@@ -31,7 +31,7 @@ FAKE = "tests.jobs.fake_engine"
 ABORTS, DEAF, REFUSES, BREAKS, PREPARES, LEAVES = 2, 3, 4, 5, 6, 7
 
 
-def wait_until(what: Callable[[], T | None], seconds: float = 20.0) -> T:
+def wait_until(what: Callable[[], T | None], seconds: float = 60.0) -> T:
     """Ask again and again until the answer is true; fail if it never is."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -81,7 +81,7 @@ class Workplace:
         assert job is not None
         return job
 
-    def ended(self, job_id: str, seconds: float = 20.0) -> Job:
+    def ended(self, job_id: str, seconds: float = 60.0) -> Job:
         return wait_until(lambda: job if not (job := self.job(job_id)).active else None, seconds)
 
     def log(self) -> str:

@@ -24,20 +24,7 @@ if TYPE_CHECKING:
 
     from tlcore.data.sources import Arrays
 
-FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-DIGITS = tuple(str(digit) for digit in range(10))
 
 
 @dataclass(frozen=True)
@@ -110,7 +97,7 @@ DATASETS: dict[str, DatasetSpec] = {
             "mnist",
             "MNIST digits",
             "Handwritten digits, 70,000 grey pictures of 28×28 pixels.",
-            DIGITS,
+            DIGIT_CLASSES,
             (28, 28, 1),
             5421,
             "real",
@@ -121,7 +108,7 @@ DATASETS: dict[str, DatasetSpec] = {
             "fashion_mnist",
             "Fashion-MNIST",
             "Clothes, shoes and bags, 70,000 grey pictures of 28×28 pixels.",
-            FASHION_CLASSES,
+            GARMENT_CLASSES,
             (28, 28, 1),
             6000,
             "real",
@@ -168,7 +155,7 @@ DATASETS: dict[str, DatasetSpec] = {
             "uci_digits",
             "UCI digits",
             "1,797 handwritten digits that come with scikit-learn, enlarged from 8×8 to 28×28 pixels; always here.",
-            DIGITS,
+            DIGIT_CLASSES,
             (28, 28, 1),
             116,
             "real",
