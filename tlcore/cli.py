@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -363,33 +364,30 @@ class _Bars:
 
 def _print_comparison(comparison: Comparison) -> None:
     experiment = comparison.experiment
+    differences = {item.strategy: item for item in comparison.comparisons}
+    baseline = next((item.baseline for item in differences.values()), "")
     table = Table(
         "strategy",
-        "test accuracy",
-        "95 % interval",
-        "against scratch (points)",
-        "95 % interval",
+        "test accuracy, %",
+        f"against {baseline}, points" if baseline else "difference",
         "verdict",
         "s an arm",
         title=f"{experiment.source} → {experiment.target}, {experiment.labels_per_class} labels a class, "
         f"{experiment.seeds} seeds, {experiment.steps} steps",
+        caption="mean and 95 % interval over seeds; differences are paired by seed",
+        box=SIMPLE,
+        pad_edge=False,
     )
-    differences = {item.strategy: item for item in comparison.comparisons}
-    baseline = next((item.baseline for item in differences.values()), "")
-    table.columns[3].header = f"against {baseline} (points)" if baseline else "difference"
+    table.columns[0].no_wrap = True
     for name in experiment.strategies:
         records = [record for record in comparison.records if record.strategy == name]
         interval = mean_interval([record.test_accuracy for record in records])
         seconds = sum(sum(record.phase_seconds.values()) for record in records) / len(records)
-        row = [STRATEGIES[name].title, f"{interval.mean:.1%}", _range(interval.low, interval.high, "{:.1%}", 1)]
+        row = [STRATEGIES[name].title, _with_interval(interval.mean, interval.low, interval.high, "{:.1f}")]
         if (item := differences.get(name)) is not None:
-            row += [
-                f"{100 * item.mean_difference:+.1f}",
-                _range(item.ci_low, item.ci_high, "{:+.1f}", 100),
-                item.verdict,
-            ]
+            row += [_with_interval(item.mean_difference, item.ci_low, item.ci_high, "{:+.1f}"), item.verdict]
         else:
-            row += ["", "", "baseline" if name == baseline else ""]
+            row += ["", "baseline" if name == baseline else ""]
         table.add_row(*row, f"{seconds:.1f}")
     out.print(table)
     for record in comparison.records:
@@ -397,10 +395,11 @@ def _print_comparison(comparison: Comparison) -> None:
             out.print(f"{record.strategy}, seed {record.seed}: {record.message}")
 
 
-def _range(low: float | None, high: float | None, pattern: str, scale: float) -> str:
+def _with_interval(mean: float, low: float | None, high: float | None, pattern: str) -> str:
+    text = pattern.format(100 * mean)
     if low is None or high is None:
-        return "one seed"
-    return f"{pattern.format(low * scale)} to {pattern.format(high * scale)}"
+        return f"{text} (one seed)"
+    return f"{text} ({pattern.format(100 * low)} to {pattern.format(100 * high)})"
 
 
 def _check_writable(path: Path) -> None:
