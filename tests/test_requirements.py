@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+VARIANTS = {"tensorflow_cpu": "tensorflow", "tensorflow-cpu": "tensorflow"}  # other builds of the same package
 OPTIONAL = {"torch", "jax"}  # only where they are Keras's backend
 BROUGHT_ALONG = {"starlette": "streamlit", "pydantic_core": "pydantic"}
 
@@ -33,6 +34,7 @@ def test_every_import_is_required(root: Path) -> None:
     missing = {
         name
         for name in used
-        if not required & {owner.lower() for owner in owners.get(BROUGHT_ALONG.get(name, name), [])}
+        if not required
+        & {VARIANTS.get(owner.lower(), owner.lower()) for owner in owners.get(BROUGHT_ALONG.get(name, name), [])}
     }
     assert not missing
