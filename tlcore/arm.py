@@ -185,6 +185,7 @@ class _Arm:
         assert selection.chosen is not None  # by construction of both branches
         trained = self._train(start, selection.chosen, self.everything, self._look_steps())
         trained = replace(trained, curve=(first, *trained.curve))
+        self.phase_seconds["training"] = trained.seconds
         message = ""
         if trained.diverged_at is not None:
             message = (
@@ -325,8 +326,6 @@ class _Arm:
                     return _Trained(weights | program.weights(), step, seconds, None, tuple(curve))
             program.assert_frozen(weights)
             weights = weights | program.weights()
-        if look_at:
-            self.phase_seconds["training"] = seconds
         return _Trained(weights, step, seconds, None, tuple(curve))
 
     def _phase_program(self, phase: Phase, weights: Weights) -> tuple[Program, FrozenStages]:
