@@ -7,6 +7,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing here, and on a busy machine it would fail a test.
+settings.register_profile("tlcore", deadline=None)
+settings.load_profile("tlcore")
 
 # Before anything of the project is imported: no test may read or write the developer's own files.
 _home = tempfile.TemporaryDirectory(prefix="tlcore-tests-", ignore_cleanup_errors=True)

@@ -16,9 +16,10 @@ from alembic.script import ScriptDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.jobs import fake_engine
 from tlcore import migrations, store
 from tlcore.errors import UserError
-from tlcore.experiment import CurvePoint, Experiment, RunRecord
+from tlcore.experiment import CurvePoint, Experiment
 from tlcore.jobs import queue as queue_module
 from tlcore.jobs.database import open_database
 from tlcore.jobs.lock import FileLock
@@ -65,40 +66,7 @@ def experiment(**values: object) -> Experiment:
 
 def record(unit: Unit) -> str:
     asked = Experiment.model_validate_json(unit.experiment)
-    return RunRecord.model_validate(
-        {
-            "experiment": asked,
-            "strategy": unit.strategy,
-            "seed": unit.seed,
-            "test_accuracy": 0.5,
-            "validation_accuracy": 0.5,
-            "train_accuracy": 0.5,
-            "confusion": ((1,),),
-            "curve": (),
-            "steps": 1,
-            "seconds": 1.0,
-            "phase_seconds": {},
-            "learning_rate": None,
-            "selection": {"setting": "none", "method": "nothing to choose"},
-            "trainable_parameters": 0,
-            "total_parameters": 0,
-            "stages": (),
-            "labels": {"training": 2, "validation": 1, "observation": 1, "test": 2, "sha256": ""},
-            "datasets": {},
-            "source_model": None,
-            "environment": {
-                "tlcore": "0",
-                "python": "3",
-                "packages": {},
-                "backend": "none",
-                "device": "CPU",
-                "machine": "none",
-                "threads": 1,
-                "precision": "float32",
-            },
-            "created": "2026-01-01T00:00:00Z",
-        }
-    ).model_dump_json()
+    return fake_engine.record(asked, unit.strategy, unit.seed).model_dump_json()
 
 
 def point(step: int) -> CurvePoint:
