@@ -229,7 +229,10 @@ def test_a_killed_trainer_is_told_as_lack_of_memory(staffed: Workplace) -> None:
 def test_the_engines_errors_reach_the_learner(staffed: Workplace) -> None:
     refused = staffed.ended(staffed.store.submit(experiment(batch_size=REFUSES), "ada"))
     assert (refused.state, refused.message) == ("failed", "this cannot be trained: choose something else")
-    assert [arm.state for arm in refused.arms] == ["failed", "stopped"]
+    # Two slots train at once: either arm may be the first to fail, and the other may get as far before it is stopped.
+    states = [arm.state for arm in refused.arms]
+    assert "failed" in states
+    assert set(states) <= {"failed", "stopped"}
     broken = staffed.ended(staffed.store.submit(experiment(batch_size=BREAKS), "ada"))
     assert broken.state == "failed"
     assert "RuntimeError: a bug in the engine)" in broken.message
