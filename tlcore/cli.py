@@ -155,7 +155,7 @@ def record(names: tuple[str, ...], processes: int | None, folder: Path) -> None:
             raise UserError(unknown_name("preset", name, PRESETS))
     for name in names or tuple(PRESETS):
         preset: Preset = PRESETS[name]
-        path = folder / f"{name}.json"
+        path = folder / preset.record_path.name
         _check_writable(path)
         out.print(f"[bold]{preset.title}[/bold]")
         comparison = _run(preset.experiment, processes, quiet=False)

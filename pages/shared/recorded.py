@@ -7,9 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from tlcore.errors import UserError
+from tlcore.presets import RECORDS
 from tlcore.results import Comparison
-
-FOLDER = Path(__file__).resolve().parents[2] / "data" / "records"
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
@@ -26,7 +25,7 @@ def read_recorded(name: str) -> tuple[Comparison | None, str]:
     Returns:
         The comparison and an empty string, or None and what to do about it.
     """
-    path = FOLDER / f"{name}.json"
+    path = RECORDS / f"{name}.json"
     if not path.is_file():
         return None, f"The recorded result “{name}” is not here yet. Make it with `python -m tlcore record`."
     try:

@@ -22,7 +22,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("TLCORE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("TLCORE_DATABASE_URL", raising=False)
     monkeypatch.delenv("TLCORE_DATA_DIR", raising=False)
-    monkeypatch.setattr(recorded, "FOLDER", tmp_path / "records")
+    monkeypatch.setattr(recorded, "RECORDS", tmp_path / "records")
     (tmp_path / "records").mkdir()
     yield tmp_path
     with suppress(UserError):  # a test may have damaged it on purpose
