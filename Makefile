@@ -2,6 +2,7 @@
 # make test   set up what is needed and run every check and test
 # make setup  only prepare .venv                                 (GPU=1 for TensorFlow with CUDA)
 # make bench  measure the figures of the README                  make record  measure the recorded comparisons again
+# make docs   the engine's reference, in docs/api
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 
-.PHONY: setup run test check unit pages bench record format clean
+.PHONY: setup run test check unit pages bench record docs format clean
 
 setup: $(VENV)/.ready$(if $(GPU),-gpu)
 
@@ -46,12 +47,19 @@ pages: $(VENV)/.ready-dev
 	sh tests/browser/install_chromium.sh
 	$(BIN)/python -m pytest tests/pages tests/browser
 
-bench: $(VENV)/.ready-dev
+$(VENV)/.ready-bench: $(VENV)/.ready-dev requirements-bench.txt
+	$(PIP) -r requirements-bench.txt
+	touch $@
+
+bench: $(VENV)/.ready-bench
 	$(BIN)/python -m benchmarks
 
 record: $(VENV)/.ready
 	$(BIN)/python -m tlcore pretrain
 	$(BIN)/python -m tlcore record
+
+docs: $(VENV)/.ready-dev
+	PYTHONPATH=. $(BIN)/python docs/build.py
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix .

@@ -95,6 +95,54 @@ def run_to_the_end(queue: Queue, worker: str) -> None:
             queue.finish_arm(unit.key, record(unit))
 
 
+# --- arms that were trained before ------------------------------------------------------------------------------------
+
+
+def test_a_run_with_more_seeds_takes_over_the_arms_that_its_owner_has(kept: Store, queue: Queue, worker: str) -> None:
+    first = kept.submit(experiment(), "ada")
+    key = begin(queue, worker).key
+    queue.report([Progress(key, 0.5, "", (point(0), point(10)))])
+    queue.finish_arm(key, record(Unit(key[0], key[1], "scratch", 0, experiment().model_dump_json())))
+    run_to_the_end(queue, worker)
+    more = experiment(seeds=2)
+    second = kept.submit(more, "ada")
+    job = kept.job(second)
+    assert job is not None
+    assert [(arm.seed, arm.state, arm.text) for arm in job.arms] == [
+        (0, "finished", "trained before"),
+        (0, "finished", "trained before"),
+        (1, "waiting", ""),
+        (1, "waiting", ""),
+    ]
+    assert [look for *_, look in kept.points(second)] == [point(0), point(10)]
+    assert {found.experiment for found in kept.records(second)} == {more}
+    run_to_the_end(queue, worker)
+    done = kept.job(second)
+    assert done is not None
+    assert done.state == "finished"
+    assert [(found.strategy, found.seed) for found in kept.records(second)] == list(more.arms)
+    assert len(kept.records(first)) == 2
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(kept: Store, queue: Queue, worker: str) -> None:
+    stopped = kept.submit(experiment(), "ada")
+    unit = begin(queue, worker)
+    queue.finish_arm(unit.key, record(unit))
+    kept.request_stop(stopped, "ada")
+    again = kept.job(kept.submit(experiment(), "ada"))
+    assert again is not None
+    assert [arm.state for arm in again.arms] == ["finished", "waiting"]
+
+
+def test_nothing_is_taken_over_from_others_or_for_the_whole_again(kept: Store, queue: Queue, worker: str) -> None:
+    kept.submit(experiment(), "ada")
+    run_to_the_end(queue, worker)
+    for owner, asked in (("bob", experiment(seeds=2)), ("ada", experiment()), ("ada", experiment(steps=7, seeds=2))):
+        job = kept.job(kept.submit(asked, owner))
+        assert job is not None
+        assert {arm.state for arm in job.arms} == {"waiting"}
+
+
 # --- one job ----------------------------------------------------------------------------------------------------------
 
 

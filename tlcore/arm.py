@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from tlcore.backend import environment, resolve_precision
-from tlcore.data import Dataset, get_dataset, load
-from tlcore.data.adapt import adapt, check_no_overlap, describe_adaptation
+from tlcore.changes import feature_changes, remembered, weight_changes, whole_network
+from tlcore.data import Dataset, load
+from tlcore.data.adapt import adapt, describe_adaptation
+from tlcore.data.external import SOURCES
 from tlcore.data.labels import Split, augment, batch_order, split_labels
+from tlcore.data.pairs import check_pair
 from tlcore.errors import Stopped
 from tlcore.experiment import (
     CurvePoint,
@@ -30,21 +34,25 @@ from tlcore.experiment import (
 )
 from tlcore.features import FrozenStages
 from tlcore.models import Backbone, get_backbone
-from tlcore.models.build import HEAD, Shape, Weights, build_model, count_parameters, initial_weights, set_weights
+from tlcore.models.build import HEAD, Shape, Weights, count_parameters, initial_weights, set_weights
+from tlcore.policy import FreezePolicy, Recipe
 from tlcore.pretrain import Checkpoint, source_checkpoint
-from tlcore.strategies import get_strategy
-from tlcore.train import Program, accuracy, cross_entropy, predict, scaled
+from tlcore.train import Program, Setup, accuracy, cross_entropy, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from tlcore.policy import Phase, Recipe
+    from tlcore.policy import Phase
+
+    Teacher = Callable[[NDArray[np.uint8] | NDArray[np.float32], str], NDArray[np.float32]]
 
 LOOKS = 12
 LOOK_AT_MOST = 256  # training images that a look evaluates
-IMAGES_A_CALL = 12_800  # bounds the copy that one call of fit makes
+AUGMENTED_AT_ONCE = 12_800  # images; bounds the copy that changing them makes
+FEATURES_AT_ONCE = 300_000_000  # bytes; a whole test set's maps of an early stage of a large network are gigabytes
+OWN_SEED = 1_000_003  # first weights of a network that an arm trains for itself: other ones than the arm's own
 C_GRID = (0.01, 0.1, 1.0, 10.0)
 
 
@@ -105,22 +113,25 @@ class _Task:
 
 
 @lru_cache(maxsize=2)
-def _task(source: str, target: str) -> _Task:
+def _task(source: str, target: str, shape: Shape) -> _Task:
     """Images are fitted to the source's input, for every arm alike: the architecture that is given sets the input."""
-    check_no_overlap(source, target)
-    dataset, shape = load(target), get_dataset(source).shape
+    check_pair(source, target)
+    dataset = load(target)
     return _Task(dataset, shape, adapt(dataset.x_test, shape), describe_adaptation(dataset.spec.shape, shape))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=24)
 def _program(
-    backbone: Backbone, shape: Shape, classes: int, precision: str, first: int, frozen: frozenset[str]
+    backbone: Backbone, shape: Shape, classes: int, precision: str, first: int, setup: Setup, *, whole: bool
 ) -> Program:
-    """Programs are kept: another seed or rate of the same policy starts at once."""
-    program = Program(backbone, shape, classes, precision=precision, first=first, frozen=frozen)
-    # Tracing belongs to no arm's time, so one step is made here.
-    inputs = np.zeros((1, *program.model.input_shape[1:]), dtype=np.float32)
-    program.fit(inputs, np.zeros(1, dtype=np.int64), 1)
+    """Programs are kept: another seed or rate of the same policy starts at once.
+
+    `whole` says that inputs are images as bytes: tracing belongs to no arm's time, so one step is made here.
+    """
+    program = Program(backbone, shape, classes, precision=precision, first=first, setup=setup)
+    inputs = np.zeros((1, *program.model.input_shape[1:]), dtype=np.uint8 if whole else np.float32)
+    held = program.hold(inputs, np.zeros(1, dtype=np.int64), np.zeros((1, classes), dtype=np.float32))
+    program.fit(held, np.zeros((1, 1), dtype=np.int64), np.zeros(1, dtype=np.float32))
     program.logits(inputs)
     return program
 
@@ -148,14 +159,14 @@ class _Arm:
     def __post_init__(self) -> None:
         values = self.experiment
         self.backbone = get_backbone(values.backbone)
-        self.recipe: Recipe = get_strategy(self.strategy).recipe(self.backbone, values.cut)
+        self.recipe: Recipe = values.recipe(self.strategy)
         self.precision = resolve_precision(values.precision)
-        self.task = _task(values.source, values.target)
+        self.task = _task(values.source, values.target, values.shape)
         self.split: Split = split_labels(
             self.task.dataset, values.labels_per_class, values.validation_per_class, self.seed
         )
         images = self.task.dataset.x_train
-        self.labelled = scaled(adapt(images[self.split.labelled], self.task.shape))
+        self.labelled = adapt(images[self.split.labelled], self.task.shape)
         self.labels = self.task.dataset.y_train[self.split.labelled]
         self.observed = adapt(images[self.split.observation], self.task.shape)
         self.observed_labels = self.task.dataset.y_train[self.split.observation]
@@ -165,25 +176,24 @@ class _Arm:
         self.validation, self.training = self.everything[:validation], self.everything[validation:]
         self.checkpoint: Checkpoint | None = None
         if self.recipe.needs_source:
-            self.checkpoint = source_checkpoint(
-                values.source, values.backbone, self.precision, self.on_event, self.should_stop
-            )
+            self.checkpoint = source_checkpoint(values, self.precision, self.on_event, self.should_stop)
 
     # --- the three kinds of arm ---------------------------------------------------------------------------------
 
     def run_network(self) -> RunRecord:
-        start = self.first_weights()
-        # Before the rates are tried, so that whoever watches sees at once where the arm sets out from.
-        program, frozen = self._phase_program(self.recipe.phases[0], start)
-        set_weights(program.model, start)
-        first = self._look(program, frozen, 0, 0.0)
+        # Before the rates are tried, so that whoever watches sees at once where the arm sets out from; an arm that
+        # trains a network for itself first sets out from there, later.
+        first = None if self.recipe.own else self._first_look(self.first_weights(self.recipe))
         rates = (self.experiment.learning_rate,) if self.experiment.learning_rate else self.experiment.learning_rates
         if len(rates) == 1:
             selection = Selection(setting="learning_rate", method="fixed by the experiment", chosen=rates[0])
         else:
-            selection = self._select_rate(start, rates)
+            selection = self._select_rate(rates)
         assert selection.chosen is not None  # by construction of both branches
-        trained = self._train(start, selection.chosen, self.everything, self._look_steps())
+        with self._timed("preparation"):
+            start, teacher = self._prepared(selection.chosen, self.everything)
+        first = first or self._first_look(start)
+        trained = self._train(self.recipe, start, selection.chosen, self.everything, teacher, self._look_steps())
         trained = replace(trained, curve=(first, *trained.curve))
         self.phase_seconds["training"] = trained.seconds
         message = ""
@@ -204,18 +214,18 @@ class _Arm:
             selection=selection,
             weights=trained.weights,
             message=message,
+            start=start,
         )
 
     def run_untrained(self) -> RunRecord:
         """Direct reuse: the source model as it is, its outputs read as if they were the target's classes."""
         assert self.checkpoint is not None  # a recipe without phases keeps the source's head, and so needs it
         weights = self.checkpoint.weights
-        classes = weights[HEAD][1].size
-        model = build_model(self.backbone, self.task.shape, classes, self.precision)
-        set_weights(model, weights)
+        whole = whole_network(self.backbone, self.task.shape, weights[HEAD][1].size)
+        set_weights(whole.model, weights)
         with self._timed("test"):
             outputs = {
-                name: predict(model, images)
+                name: whole(images)
                 for name, images in (("test", self.task.x_test), ("train", self.labelled), ("seen", self.observed))
             }
         return self._record(
@@ -230,7 +240,7 @@ class _Arm:
 
     def run_pixels(self) -> RunRecord:
         """Logistic regression on the same labelled images; its C chosen as the networks' rate is."""
-        flat = self.labelled.reshape(len(self.labelled), -1)
+        flat = scaled(self.labelled).reshape(len(self.labelled), -1)
         held_out, truth = flat[self.validation], self.labels[self.validation]
         scores: dict[str, float] = {}
         losses: dict[str, float | None] = {}
@@ -261,19 +271,45 @@ class _Arm:
 
     # --- their parts --------------------------------------------------------------------------------------------
 
-    def first_weights(self) -> Weights:
-        """The seed's own weights, with the source's in the stages that are transferred."""
-        weights = initial_weights(self.backbone, self.task.shape, self.task.classes, self.seed)
+    @property
+    def network(self) -> Backbone:
+        """The network that this arm trains."""
+        return self._network(self.recipe)
+
+    def _network(self, recipe: Recipe) -> Backbone:
+        return get_backbone(self.backbone.student) if recipe.small else self.backbone
+
+    def first_weights(self, recipe: Recipe, seed: int | None = None) -> Weights:
+        """The seed's own weights, with the source's, or some of the same scale, in the stages that get them."""
+        weights = initial_weights(
+            self._network(recipe), self.task.shape, self.task.classes, self.seed if seed is None else seed
+        )
+        if self.checkpoint is not None and recipe.own is None:
+            weights |= {stage: self.checkpoint.weights[stage] for stage in recipe.transferred}
         if self.checkpoint is not None:
-            weights |= {stage: self.checkpoint.weights[stage] for stage in self.recipe.transferred}
+            for stage in recipe.matched:
+                weights[stage] = _of_the_same_scale(weights[stage], self.checkpoint.weights[stage], self.seed, stage)
         return weights
 
-    def _select_rate(self, start: Weights, rates: Sequence[float]) -> Selection:
+    def _prepared(self, rate: float, rows: NDArray[np.int64]) -> tuple[Weights, Teacher | None]:
+        """The weights that the recipe starts from and its teacher, both made from these rows alone."""
+        weights, recipe = self.first_weights(self.recipe), self.recipe
+        if recipe.own is not None:
+            own = self._train(recipe.own, self.first_weights(recipe.own, self.seed + OWN_SEED), rate, rows)
+            weights |= {stage: own.weights[stage] for stage in recipe.transferred}
+        if recipe.distillation is None:
+            return weights, None
+        by = recipe.distillation.teacher
+        taught = self._train(by, self.first_weights(by), rate, rows)
+        return weights, lambda images, name: self._logits(taught.weights, images, name, by)
+
+    def _select_rate(self, rates: Sequence[float]) -> Selection:
         scores: dict[str, float] = {}
         losses: dict[str, float | None] = {}
         with self._timed("selection"):
             for done, rate in enumerate(rates):
-                trained = self._train(start, rate, self.training)
+                start, teacher = self._prepared(rate, self.training)
+                trained = self._train(self.recipe, start, rate, self.training, teacher)
                 logits = self._logits(trained.weights, self.labelled, self._labelled_name)[self.validation]
                 labels = self.labels[self.validation]
                 loss = cross_entropy(logits, labels)
@@ -282,33 +318,50 @@ class _Arm:
                 self._tell("select", (done + 1) / (len(rates) + 1), f"tried learning rate {rate:g}")
         return _chosen("learning_rate", rates, scores, losses)
 
-    def _train(self, start: Weights, rate: float, rows: NDArray[np.int64], look_at: Sequence[int] = ()) -> _Trained:
-        """Go through the recipe's phases on some of the labelled images, looking at the model on the way."""
+    def _train(
+        self,
+        recipe: Recipe,
+        start: Weights,
+        rate: float,
+        rows: NDArray[np.int64],
+        teacher: Teacher | None = None,
+        look_at: Sequence[int] = (),
+    ) -> _Trained:
+        """Go through a recipe's phases on some of the labelled images, looking at the model on the way."""
         values, total = self.experiment, self.experiment.steps
         order = batch_order(len(rows), values.batch_size, total, self.seed)
         weights, step, seconds = dict(start), 0, 0.0
         curve: list[CurvePoint] = []
         limit = values.seconds if look_at else None
-        for phase, end in _phase_ends(self.recipe.phases, total):
-            program, frozen = self._phase_program(phase, weights)
+        for phase, end in _phase_ends(recipe.phases, total):
+            begun = step
+            if end == begun:
+                continue  # fewer steps than phases
+            program, frozen = self._phase_program(recipe, phase, weights)
             with self._timed("features"):
                 inputs = None if values.augmentation != "none" else frozen(self.labelled, self._labelled_name)
-            program.restart(weights, rate * phase.rate)
-            for stop in _chunk_ends(step, end, look_at, max(1, IMAGES_A_CALL // values.batch_size)):
-                picked = rows[order[step:stop].reshape(-1)]
-                if inputs is None:
-                    changed = augment(
-                        self.labelled[picked], values.augmentation, self.seed, first=step * values.batch_size
-                    )
-                    batch = frozen(changed)
-                else:
-                    batch = inputs[picked]
+            program.restart(weights, self.seed)
+            rates = phase.rates(rate, end - begun)
+            held = None
+            if inputs is not None:
+                taught = teacher(self.labelled, self._labelled_name) if teacher else None
+                held = program.hold(inputs, self.labels, taught)
+            most = max(1, AUGMENTED_AT_ONCE // values.batch_size) if held is None else end
+            for stop in _chunk_ends(step, end, look_at, most):
+                positions, data = rows[order[step:stop]], held
+                if data is None:
+                    picked = positions.reshape(-1)
+                    first = step * values.batch_size
+                    changed = augment(scaled(self.labelled[picked]), values.augmentation, self.seed, first=first)
+                    taught = teacher(changed, "") if teacher else None
+                    data = program.hold(scaled(frozen(changed)), self.labels[picked], taught)
+                    positions = np.arange(len(picked)).reshape(positions.shape)
                 begin = time.perf_counter()
                 spent = seconds
                 done = program.fit(
-                    scaled(batch),
-                    self.labels[picked],
-                    values.batch_size,
+                    data,
+                    positions,
+                    rates[step - begun : stop - begun],
                     lambda spent=spent, begin=begin: (
                         self.should_stop() or (limit is not None and spent + time.perf_counter() - begin >= limit)
                     ),
@@ -318,6 +371,8 @@ class _Arm:
                 if self.should_stop():
                     raise Stopped
                 out_of_time = limit is not None and seconds >= limit
+                if step == total or out_of_time:
+                    self._recalibrate(recipe, program, frozen, rows, order)
                 if look_at and (step in look_at or out_of_time):
                     curve.append(self._look(program, frozen, step, seconds))
                     if curve[-1].train_loss is None:
@@ -328,12 +383,41 @@ class _Arm:
             weights = weights | program.weights()
         return _Trained(weights, step, seconds, None, tuple(curve))
 
-    def _phase_program(self, phase: Phase, weights: Weights) -> tuple[Program, FrozenStages]:
-        names = self.backbone.stage_names
-        first = next((i for i, name in enumerate(names) if name not in phase.policy.frozen), len(names))
-        rest = phase.policy.frozen.difference(names[:first])
-        program = _program(self.backbone, self.task.shape, self.task.classes, self.precision, first, rest)
-        return program, FrozenStages(self.backbone, self.task.shape, self.precision, first, weights)
+    def _recalibrate(
+        self,
+        recipe: Recipe,
+        program: Program,
+        frozen: FrozenStages,
+        rows: NDArray[np.int64],
+        order: NDArray[np.int64],
+    ) -> None:
+        """Measure running statistics anew on the images that were trained on, unchanged."""
+        if recipe.recalibrate and self._network(recipe).normalization == "batch":
+            batches = rows[order[: _passes(len(rows), self.experiment.batch_size)]]
+            program.recalibrate(frozen(self.labelled, self._labelled_name), batches)
+
+    def _phase_program(self, recipe: Recipe, phase: Phase, weights: Weights) -> tuple[Program, FrozenStages]:
+        network, shape = self._network(recipe), self.task.shape
+        names, policy = network.stage_names, phase.policy
+        # Stages before the first one in which anything moves are computed once. Low-rank updates move every stage.
+        still = policy.fixed if network.normalization == "batch" else policy.frozen
+        still = frozenset[str]() if recipe.low_rank else still
+        first = next((i for i, name in enumerate(names) if name not in still), len(names))
+        setup = Setup(
+            policy=FreezePolicy(policy.frozen.difference(names[:first]), policy.normalization),
+            stage_rates=tuple((name, factor) for name, factor in phase.stage_rates if name in names[first:]),
+            pull=recipe.pull,
+            distillation=recipe.distillation,
+            low_rank=recipe.low_rank,
+        )
+        whole = first == 0 and self.experiment.augmentation == "none"
+        program = _program(network, shape, self.task.classes, self.precision, first, setup, whole=whole)
+        return program, FrozenStages(network, shape, self.precision, first, weights)
+
+    def _first_look(self, start: Weights) -> CurvePoint:
+        program, frozen = self._phase_program(self.recipe, self.recipe.phases[0], start)
+        program.load(start)
+        return self._look(program, frozen, 0, 0.0)
 
     def _look(self, program: Program, frozen: FrozenStages, step: int, seconds: float) -> CurvePoint:
         with self._timed("looks"):
@@ -349,19 +433,31 @@ class _Arm:
                 validation_accuracy=accuracy(observed, self.observed_labels),
             )
         candidates = 0 if self.experiment.learning_rate else len(self.experiment.learning_rates)
-        fraction = (candidates + step / self.experiment.steps) / (candidates + 1) if step else 0.0
+        fraction = (candidates + step / self.experiment.steps) / (candidates + 1)
+        if not step and self.recipe.own is None:
+            fraction = 0.0  # the look at where the arm sets out from comes before the rates are tried
         self.on_event(
             Event(kind="point", strategy=self.strategy, seed=self.seed, fraction=fraction, text="training", point=point)
         )
         return point
 
     def _logits(
-        self, weights: Weights, images: NDArray[np.uint8] | NDArray[np.float32], name: str
+        self,
+        weights: Weights,
+        images: NDArray[np.uint8] | NDArray[np.float32],
+        name: str,
+        recipe: Recipe | None = None,
     ) -> NDArray[np.float32]:
         """Outputs of the whole network, through the last phase's program and its cached features."""
-        program, frozen = self._phase_program(self.recipe.phases[-1], weights)
-        set_weights(program.model, weights)
-        return program.logits(frozen(images, name))
+        recipe = recipe or self.recipe
+        program, frozen = self._phase_program(recipe, recipe.phases[-1], weights)
+        program.load(weights)
+        inputs = program.model.input_shape[1:]
+        most = max(1, FEATURES_AT_ONCE // (4 * int(np.prod(inputs))))
+        if len(images) <= most or program.first == 0:
+            return program.logits(frozen(images, name))
+        parts = [program.logits(frozen(images[at : at + most])) for at in range(0, len(images), most)]
+        return np.concatenate(parts)
 
     def _look_steps(self) -> tuple[int, ...]:
         total = self.experiment.steps
@@ -408,6 +504,7 @@ class _Arm:
         selection: Selection,
         weights: Weights,
         message: str,
+        start: Weights | None = None,
     ) -> RunRecord:
         values, spec = self.experiment, self.task.dataset.spec
         truth, predicted = self.task.dataset.y_test, test_logits.argmax(axis=1)
@@ -417,8 +514,11 @@ class _Arm:
         if confusion.shape[1] > classes:  # classes that only the source has: one column for all of them
             confusion = np.concatenate([confusion[:, :classes], confusion[:, classes:].sum(1, keepdims=True)], axis=1)
         stages = self._stages(weights)
-        source = get_dataset(values.source)
+        source = SOURCES[values.source]
+        source_classes = source.classes if not isinstance(source.classes, int) else ()
         known = self.checkpoint
+        with self._timed("inspection"):
+            changes = self._changes(start, weights)
         return RunRecord(
             experiment=values,
             strategy=self.strategy,
@@ -435,9 +535,12 @@ class _Arm:
             phase_seconds={name: round(seconds, 4) for name, seconds in self.phase_seconds.items()},
             learning_rate=selection.chosen if selection.setting == "learning_rate" else None,
             selection=selection,
-            trainable_parameters=sum(stage.parameters for stage in stages if stage.mode == "trained"),
+            trainable_parameters=self._trainable(stages),
             total_parameters=sum(stage.parameters for stage in stages),
             stages=stages,
+            network=self.network.name if self.recipe.small else "",
+            surgery=self._surgery(),
+            **changes,
             labels=LabelBudget(
                 training=len(self.labels),
                 validation=len(self.validation),
@@ -451,7 +554,7 @@ class _Arm:
                     title=source.title,
                     provenance=known.dataset_provenance if known else "not used by this arm",
                     sha256=known.dataset_sha256 if known else "",
-                    classes=source.classes,
+                    classes=source_classes,
                 ),
                 "target": DatasetUse(
                     name=spec.name,
@@ -471,28 +574,77 @@ class _Arm:
         if self.recipe.learner == "pixels":
             count = count_parameters(weights["pixels"])
             return (StageUse(name=HEAD, kind="logistic regression", parameters=count, origin="random", mode="trained"),)
-        last = self.recipe.phases[-1].policy if self.recipe.phases else None
         stages = [
             StageUse(
                 name=stage.name,
                 kind=stage.kind,
                 parameters=count_parameters(weights[stage.name]),
                 origin=self.recipe.origin(stage.name),
-                # Trained if any phase trained it.
-                mode="trained"
-                if any(phase.policy.mode(stage.name) == "trained" for phase in self.recipe.phases)
-                else "frozen",
+                mode=self.recipe.mode(stage.name),
             )
-            for stage in self.backbone.stages
+            for stage in self.network.stages
         ]
         head = StageUse(
             name=HEAD,
             kind="dense",
             parameters=count_parameters(weights[HEAD]),
             origin="transferred" if self.recipe.head == "source" else "random",
-            mode="trained" if last is not None else "frozen",
+            mode="trained" if self.recipe.phases else "frozen",
         )
         return (*stages, head)
+
+    def _trainable(self, stages: Sequence[StageUse]) -> int:
+        """Weights that the final training could change: those of its widest phase."""
+        if not self.recipe.phases:
+            return sum(stage.parameters for stage in stages if stage.mode == "trained")
+        start = self.first_weights(self.recipe)
+        return max(
+            self._phase_program(self.recipe, phase, start)[0].trainable_parameters for phase in self.recipe.phases
+        )
+
+    def _surgery(self) -> tuple[str, ...]:
+        """What was done so that the target fits the network it was given."""
+        if self.recipe.learner == "pixels":
+            return (self.task.adaptation,) if self.task.adaptation else ()
+        done = [self.task.adaptation] if self.task.adaptation else []
+        if self.recipe.needs_source and self.recipe.head == "new":
+            had = SOURCES[self.experiment.source]
+            outputs = had.classes if isinstance(had.classes, int) else len(had.classes)
+            done.append(f"output layer of {outputs} classes replaced by a new one of {self.task.classes}")
+        return tuple(done)
+
+    def _changes(self, start: Weights | None, end: Weights) -> dict[str, Any]:
+        """What training moved: weights and features by stage, and what is left of the source's task."""
+        changes: dict[str, Any] = {}
+        if start is not None:
+            stages = self.network.stage_names
+            moved, alike = feature_changes(self.network, self.task.shape, start, end, self.observed)
+            changes = {
+                "weight_change": weight_changes(start, end, (*stages, HEAD)),
+                "feature_change": moved,
+                "feature_cka": alike,
+            }
+        whole = self.recipe.own is None and self.recipe.transferred == frozenset(self.backbone.stage_names)
+        if self.checkpoint is not None and whole:
+            for when, weights in (("before", self.checkpoint.weights), ("after", end)):
+                changes[f"source_accuracy_{when}"] = remembered(
+                    self.checkpoint, self.backbone, self.task.shape, self.experiment.source, weights
+                )
+        return changes
+
+
+def _of_the_same_scale(fresh: list[Any], learned: list[Any], seed: int, stage: str) -> list[Any]:
+    """Normal weights with the mean and standard deviation of each learned kernel; biases and the like stay fresh."""
+    rng = np.random.default_rng([seed, zlib.crc32(stage.encode()), 5])
+    return [
+        rng.normal(old.mean(), old.std(), old.shape).astype(np.float32) if old.ndim > 1 else new
+        for new, old in zip(fresh, learned, strict=True)
+    ]
+
+
+def _passes(rows: int, batch_size: int) -> int:
+    """Batches that show every row about twice, at least eight."""
+    return max(8, 2 * -(-rows // batch_size))
 
 
 def fit_pixels(x: NDArray[np.float32], y: NDArray[np.int64], c: float) -> LogisticRegression:

@@ -9,16 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from tlcore.data.external import IMAGENET, SOURCES, TARGETS
 from tlcore.data.registry import DATASETS, get_dataset
 from tlcore.errors import UserError, explain, unknown_name
 from tlcore.models.registry import BACKBONES, Backbone, get_backbone
+from tlcore.policy import Mode, Origin, Phase, Recipe
 from tlcore.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 URL_VERSION = "1"
 VALIDATION_SHARE = 0.2
@@ -29,6 +35,7 @@ DEFAULT_GRID = (3e-4, 1e-3, 3e-3, 1e-2)
 
 Augmentation = Literal["none", "shift", "shift_flip"]
 Precision = Literal["auto", "float32", "mixed_bfloat16"]
+NormalizationChoice = Literal["auto", "train", "freeze", "recalibrate"]
 
 
 class Experiment(BaseModel):
@@ -68,7 +75,17 @@ class Experiment(BaseModel):
     precision: Precision = "auto"
     """Number format of the network's arithmetic; auto takes what was measured faster on this host."""
     cut: Annotated[int, Field(ge=0, le=20)] | None = None
-    """Number of first stages that fine_tune_last holds frozen; auto for all but the last."""
+    """Number of first stages that fine_tune_last holds frozen, or that the copying strategies copy; auto for theirs."""
+    unfreeze_at: Annotated[float, Field(ge=0.05, le=0.95)] | None = None
+    """Share of the steps after which lp_ft and fastai_fine_tune unfreeze the backbone; auto for their own."""
+    normalization: NormalizationChoice = "auto"
+    """Batch normalisation of trained stages: auto and train let it learn, freeze holds it, recalibrate re-measures."""
+    source_images: Annotated[int, Field(ge=10, le=60_000)] | None = None
+    """Number of images that the source model learns from; auto for all."""
+    image_size: Annotated[int, Field(ge=32, le=320)] | None = None
+    """Side in pixels of the input of a network with ImageNet weights; auto for the network's own."""
+    weights: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
+    """Name of a weights file of an ImageNet network in a folder of TLCORE_DATA_DIR; auto for the published one."""
 
     @classmethod
     def of(cls, **values: Any) -> Self:
@@ -82,17 +99,35 @@ class Experiment(BaseModel):
 
         Raises:
             UserError: If any value is unknown or out of range; one line that says what to do.
+
+        Example:
+            >>> experiment = Experiment.of(source="mnist", target="uci_digits", labels_per_class=5)
+            >>> experiment.strategies
+            ('scratch', 'feature_extraction', 'fine_tune_last', 'fine_tune_all')
+            >>> Experiment.of(target="uci_digit")
+            Traceback (most recent call last):
+            ...
+            tlcore.errors.UserError: target: unknown dataset 'uci_digit': did you mean uci_digits or drawn_digits?
         """
         try:
             return cls(**values)
         except ValidationError as error:
             raise UserError(explain(error)) from None
 
-    @field_validator("source", "target")
+    @field_validator("source")
     @classmethod
-    def _known_dataset(cls, name: str) -> str:
+    def _known_source(cls, name: str) -> str:
+        if name not in SOURCES:
+            raise ValueError(unknown_name("dataset", name, SOURCES))
+        return name
+
+    @field_validator("target")
+    @classmethod
+    def _known_target(cls, name: str) -> str:
         if name not in DATASETS:
-            raise ValueError(unknown_name("dataset", name, DATASETS))
+            raise ValueError(unknown_name("dataset", name, TARGETS))
+        if name not in TARGETS:
+            raise ValueError(f"{name} is there to learn from only: choose another target")
         return name
 
     @field_validator("backbone")
@@ -137,13 +172,50 @@ class Experiment(BaseModel):
                 "seen the target's images"
             )
         backbone = get_backbone(self.backbone)
+        if (self.source == IMAGENET) != (getattr(backbone, "family", "small") == "application"):
+            raise ValueError(
+                f"{self.backbone} has no {SOURCES[self.source].title} weights: choose "
+                + ("one of the networks that have" if self.source == IMAGENET else f"source {IMAGENET} for it")
+            )
+        if self.source == IMAGENET:
+            if self.image_size is not None and self.image_size < backbone.min_size:
+                raise ValueError(f"image_size: {self.backbone} needs pictures of {backbone.min_size} pixels or more")
+            if self.source_images is not None:
+                raise ValueError("source_images: ImageNet weights were trained elsewhere, on all of its pictures")
+        elif self.image_size is not None or self.weights is not None:
+            raise ValueError(f"image_size and weights belong to source {IMAGENET}: leave them out with {self.source}")
         if self.cut is not None and self.cut > len(backbone.stages):
             raise ValueError(
                 f"cut: {self.backbone} has {len(backbone.stages)} stages, so freeze 0 to {len(backbone.stages)} of them"
             )
         for name in self.strategies:
-            STRATEGIES[name].recipe(backbone, self.cut)
+            self.recipe(name)
         return self
+
+    def recipe(self, strategy: str) -> Recipe:
+        """How one of the strategies trains its arm here.
+
+        Args:
+            strategy: Name of a strategy.
+
+        Returns:
+            Its recipe for this backbone, with this experiment's cut, time of unfreezing and normalisation.
+
+        Raises:
+            UserError: If the strategy cannot be used with the backbone.
+        """
+        recipe = STRATEGIES[strategy].recipe(get_backbone(self.backbone), self.cut, self.unfreeze_at)
+        if self.normalization == "recalibrate":
+            return replace(recipe, recalibrate=bool(recipe.phases))
+        return _with_fixed_statistics(recipe) if self.normalization == "freeze" else recipe
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the network's input: the source's, to which the target's images are fitted."""
+        if self.source == IMAGENET:
+            side = self.image_size or get_backbone(self.backbone).input_size
+            return (side, side, 3)
+        return get_dataset(self.source).shape
 
     @property
     def seed_values(self) -> tuple[int, ...]:
@@ -177,6 +249,11 @@ class Experiment(BaseModel):
 
         Returns:
             16 hexadecimal digits.
+
+        Example:
+            >>> few, many = Experiment(seeds=3), Experiment(seeds=10)
+            >>> few.arm_hash("scratch", 2) == many.arm_hash("scratch", 2)
+            True
         """
         values = self.model_dump(mode="json", exclude={"strategies", "seeds", "first_seed"})
         return _digest(values | {"strategy": strategy, "seed": seed})
@@ -186,6 +263,13 @@ class Experiment(BaseModel):
 
         Returns:
             Short keys to text, `URL_VERSION` under ``v``.
+
+        Example:
+            >>> link = Experiment(labels_per_class=10).to_query()
+            >>> link["n"], link["lr"]
+            ('10', 'auto')
+            >>> Experiment.from_query(link)[0] == Experiment(labels_per_class=10)
+            True
         """
         query = {"v": URL_VERSION}
         for key, field in QUERY_KEYS.items():
@@ -207,6 +291,11 @@ class Experiment(BaseModel):
 
         Returns:
             The experiment, and one sentence for each value that was corrected.
+
+        Example:
+            >>> experiment, notices = Experiment.from_query({"seeds": "99"})
+            >>> experiment.seeds, notices
+            (30, ('Seeds in the link was 99; it was set to 30, the nearest possible value.',))
         """
         notices: list[str] = []
         version = query.get("v", URL_VERSION)
@@ -239,6 +328,11 @@ QUERY_KEYS: dict[str, str] = {
     "aug": "augmentation",
     "prec": "precision",
     "cut": "cut",
+    "unfreeze": "unfreeze_at",
+    "bn": "normalization",
+    "srcn": "source_images",
+    "px": "image_size",
+    "w": "weights",
 }
 
 
@@ -261,6 +355,23 @@ def field_range(field: str) -> tuple[float, float]:
     return low, number["maximum"]
 
 
+def _with_fixed_statistics(recipe: Recipe) -> Recipe:
+    """The recipe, and those of the networks it trains before, with batch normalisation held."""
+
+    def held(phase: Phase) -> Phase:
+        if phase.policy.normalization != "train":  # a strategy that is about the statistics keeps its own way
+            return phase
+        return replace(phase, policy=replace(phase.policy, normalization="freeze"))
+
+    taught = recipe.distillation
+    return replace(
+        recipe,
+        phases=tuple(held(phase) for phase in recipe.phases),
+        own=recipe.own and _with_fixed_statistics(recipe.own),
+        distillation=taught and replace(taught, teacher=_with_fixed_statistics(taught.teacher)),
+    )
+
+
 def _digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -269,7 +380,7 @@ def _text(value: str | float) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-_NAMES = {"source": DATASETS, "target": DATASETS, "backbone": BACKBONES}
+_NAMES: dict[str, Collection[str]] = {"source": SOURCES, "target": TARGETS, "backbone": BACKBONES}
 
 
 def _read_field(field: str, text: str) -> tuple[Any, str]:
@@ -315,7 +426,7 @@ def _nearest(field: str, text: str) -> float | None:
     if math.isnan(number):
         return None
     value = min(max(number, low), high)
-    if isinstance(Experiment.model_fields[field].default, int) or field == "cut":
+    if isinstance(Experiment.model_fields[field].default, int) or field in ("cut", "source_images", "image_size"):
         return round(value)
     return value if value > low else None
 
@@ -328,6 +439,7 @@ def _settle(values: dict[str, Any]) -> tuple[Experiment, list[str]]:
         usual = (Experiment.model_fields["source"].default, Experiment.model_fields["target"].default)
         values["source"] = next(name for name in usual if name != values["target"])
         notices.append(f"Source and target in the link were the same; the source was set to {values['source']}.")
+    notices += _settle_source(values)
     most = get_dataset(values["target"]).labels_per_class_limit
     if values["labels_per_class"] > most:
         notices.append(f"{values['target']} has at most {most} labels a class; the link asked for more.")
@@ -350,6 +462,31 @@ def _settle(values: dict[str, Any]) -> tuple[Experiment, list[str]]:
             *notices,
             "The learning rates in the link could not be used; the usual ones were set.",
         ]
+
+
+def _settle_source(values: dict[str, Any]) -> list[str]:
+    """Bring network and source together: ImageNet's weights and the networks that have them only go together."""
+    notices: list[str] = []
+    backbone = get_backbone(values["backbone"])
+    if values["source"] == IMAGENET and getattr(backbone, "family", "small") != "application":
+        values["source"] = next(
+            name for name in (Experiment.model_fields["source"].default, "fashion_mnist") if name != values["target"]
+        )
+        notices.append(
+            f"There are no ImageNet weights of {backbone.name}; the source in the link was set to {values['source']}."
+        )
+    elif values["source"] != IMAGENET and getattr(backbone, "family", "small") == "application":
+        values["source"] = IMAGENET
+        notices.append(f"{backbone.name} starts from ImageNet weights; the source in the link was set to {IMAGENET}.")
+    foreign = ("source_images",) if values["source"] == IMAGENET else ("image_size", "weights")
+    for field in foreign:
+        if values[field] is not None:
+            values[field] = None
+            notices.append(f"{field.replace('_', ' ').capitalize()} in the link does not go with this source.")
+    if values["image_size"] is not None and values["image_size"] < backbone.min_size:
+        values["image_size"] = backbone.min_size
+        notices.append(f"{backbone.name} needs pictures of {backbone.min_size} pixels or more; that was set.")
+    return notices
 
 
 def fits(strategy: str, backbone: Backbone, cut: int | None) -> bool:
@@ -439,8 +576,9 @@ class StageUse(BaseModel):
         name: Name of the stage; ``head`` for the output layer.
         kind: Kind of its layers.
         parameters: Number of weights.
-        origin: ``transferred`` from the source or ``random``.
-        mode: ``frozen`` or ``trained``.
+        origin: ``transferred`` from the source, ``random``, ``matched`` (random with the source's mean and spread) or
+            ``own`` (from a network trained before on the same labelled images).
+        mode: ``frozen``, ``trained``, or ``low-rank`` where only low-rank updates to its kernels were trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -448,8 +586,8 @@ class StageUse(BaseModel):
     name: str
     kind: str
     parameters: int
-    origin: Literal["transferred", "random"]
-    mode: Literal["frozen", "trained"]
+    origin: Origin
+    mode: Mode
 
 
 class Selection(BaseModel):
@@ -479,10 +617,10 @@ class SourceModel(BaseModel):
         key: Content hash of how it was trained (dataset bytes, backbone, recipe, seed).
         provenance: ``shipped with the project``, ``trained on this host`` and the like.
         sha256: Hash of the weights.
-        epochs: Passes over the source's training images.
+        epochs: Passes over the source's training images; None where others trained it.
         images: Number of source training images.
-        test_accuracy: Accuracy on the source's own test images.
-        seconds: What pre-training took.
+        test_accuracy: Accuracy on the source's own test images; None where it is not known.
+        seconds: What pre-training took; None where others trained it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -490,10 +628,10 @@ class SourceModel(BaseModel):
     key: str
     provenance: str
     sha256: str
-    epochs: int
+    epochs: int | None
     images: int
-    test_accuracy: float
-    seconds: float
+    test_accuracy: float | None
+    seconds: float | None
 
 
 class Environment(BaseModel):
@@ -539,12 +677,21 @@ class RunRecord(BaseModel):
         curve: Looks during the final training.
         steps: Optimiser steps of the final training.
         seconds: Seconds of the final training, looks not counted.
-        phase_seconds: Seconds by what was done: ``features``, ``selection``, ``training``, ``looks``, ``test``.
+        phase_seconds: Seconds by what was done: ``features``, ``preparation`` (of the own network or the
+            teacher that some strategies need), ``selection``, ``training``, ``looks``, ``test``, ``inspection``.
         learning_rate: Rate of the final training, or None where there is none.
         selection: How it was chosen.
         trainable_parameters: Weights that the final training could change.
         total_parameters: Weights of the network with its head.
         stages: What happened to each stage, from the input to the head.
+        network: The backbone that was trained, where it is not the experiment's (a distilled one is smaller).
+        surgery: What was done to make images and network fit each other, in words.
+        source_accuracy_before: Accuracy of the source model on (some of) its own test images, in [0, 1]; None where
+            they are not at hand or not all of its stages were loaded.
+        source_accuracy_after: The same with the stages as they were after training and the source's own head.
+        weight_change: ``‖w - w₀‖ / ‖w₀‖`` by stage, over the final training.
+        feature_change: ``mean ‖f - f₀‖² / mean ‖f₀‖²`` by stage, over observation images.
+        feature_cka: Debiased linear CKA of the stages' outputs before and after, over the same images.
         labels: The label budget.
         datasets: ``source`` and ``target``.
         source_model: The checkpoint used, or None when nothing came from the source.
@@ -572,6 +719,13 @@ class RunRecord(BaseModel):
     trainable_parameters: int
     total_parameters: int
     stages: tuple[StageUse, ...]
+    network: str = ""
+    surgery: tuple[str, ...] = ()
+    source_accuracy_before: float | None = None
+    source_accuracy_after: float | None = None
+    weight_change: dict[str, float] = {}
+    feature_change: dict[str, float] = {}
+    feature_cka: dict[str, float] = {}
     labels: LabelBudget
     datasets: dict[Literal["source", "target"], DatasetUse]
     source_model: SourceModel | None

@@ -6,13 +6,12 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tlcore.loops import Forward
 from tlcore.models.build import build_model, set_weights, weights_sha256
-from tlcore.train import predict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import keras
     import numpy as np
     from numpy.typing import NDArray
 
@@ -44,7 +43,7 @@ class FrozenStages:
         self._count = count
         if count:
             self._weights = {name: weights[name] for name in backbone.stage_names[:count]}
-            self._model = _prefix(backbone, input_shape, precision, count)
+            self._outputs = _prefix(backbone, input_shape, precision, count)
             self._key = f"{backbone.name}/{precision}/{count}/{weights_sha256(self._weights)}"
 
     def __call__(
@@ -64,8 +63,8 @@ class FrozenStages:
         key = f"{self._key}/{name}"
         if name and (kept := _cache.get(key)) is not None:
             return kept
-        set_weights(self._model, self._weights)
-        features = predict(self._model, images)
+        set_weights(self._outputs.model, self._weights)
+        features = self._outputs(images)
         if name:
             _cache.put(key, features)
         return features
@@ -98,5 +97,5 @@ _cache = _Cache(ROOM)
 
 
 @lru_cache(maxsize=8)
-def _prefix(backbone: Backbone, input_shape: Shape, precision: str, count: int) -> keras.Model:
-    return build_model(backbone, input_shape, None, precision, 0, count)
+def _prefix(backbone: Backbone, input_shape: Shape, precision: str, count: int) -> Forward:
+    return Forward(build_model(backbone, input_shape, None, precision, 0, count))

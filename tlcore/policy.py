@@ -1,16 +1,23 @@
 """What is loaded, what is frozen and what is trained, as values: no model is touched here.
 
 A `Recipe` says where every stage's weights come from and which `Phase`s follow; a `Phase` says which stages a
-`FreezePolicy` holds fixed. `tlcore.train` carries them out, `tlcore.views` draws them, records keep them.
+`FreezePolicy` holds fixed and at what rates the others learn. `tlcore.train` carries them out, `tlcore.views` draws
+them, records keep them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-Mode = Literal["frozen", "trained"]
-Origin = Literal["transferred", "random"]
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Mode = Literal["frozen", "trained", "low-rank"]
+Origin = Literal["transferred", "random", "matched", "own"]
+Normalization = Literal["freeze", "train", "drift", "always"]
 
 
 @dataclass(frozen=True)
@@ -19,17 +26,52 @@ class FreezePolicy:
 
     Args:
         frozen: Names of the stages whose weights may not change.
-        normalization: What normalisation layers of *trained* stages do with their running statistics. Keras 3 moves
-            them under `fit` whatever ``training=`` the backbone was called with, so the choice is explicit. Frozen
-            stages never move theirs.
+        normalization: What batch normalisation does. Keras 3 moves its running statistics under `fit` whatever
+            ``training=`` the backbone was called with, so the choice is explicit. ``train``: layers of trained stages
+            learn and move their statistics, those of frozen stages do neither. ``freeze``: no layer does either.
+            ``drift``: the statistics of frozen stages move too, their weights do not: the usual accident.
+            ``always``: layers of frozen stages learn and move, as fastai does by default.
     """
 
     frozen: frozenset[str] = frozenset()
-    normalization: Literal["freeze", "train"] = "train"
+    normalization: Normalization = "train"
 
     def mode(self, stage: str) -> Mode:
         """Say whether a stage is frozen or trained under this policy."""
         return "frozen" if stage in self.frozen else "trained"
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Stages of which nothing may change, running statistics included."""
+        return self.frozen if self.normalization in ("freeze", "train") else frozenset()
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """A rate that rises and falls along two half cosines (Smith 2018, in fastai's form).
+
+    Args:
+        rise: Share of the steps during which the rate rises, in (0, 1).
+        start: The first rate is the highest one divided by this.
+        end: The last rate is the highest one divided by this.
+    """
+
+    rise: float = 0.25
+    start: float = 25.0
+    end: float = 1e5
+
+    def factors(self, steps: int) -> NDArray[np.float32]:
+        """Factors on the highest rate, one a step, shape (steps,).
+
+        Example:
+            >>> [f"{factor:.3f}" for factor in OneCycle(rise=0.5, start=4.0, end=100.0).factors(4)]
+            ['0.250', '0.625', '1.000', '0.505']
+        """
+        position = np.arange(steps) / max(1, steps)
+        up = 1 / self.start + (1 - 1 / self.start) * (1 - np.cos(np.pi * position / self.rise)) / 2
+        fallen = (position - self.rise) / (1 - self.rise)
+        down = 1 / self.end + (1 - 1 / self.end) * (1 + np.cos(np.pi * fallen)) / 2
+        return np.where(position < self.rise, up, down).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -40,11 +82,58 @@ class Phase:
         policy: What is frozen.
         share: Share of the arm's step budget that this phase gets, in (0, 1]; the phases of a recipe sum to 1.
         rate: Factor on the arm's learning rate.
+        stage_rates: Further factors by stage, for stages that learn at another rate than the head.
+        cycle: How the rate moves within the phase; None for a constant one.
     """
 
     policy: FreezePolicy
     share: float = 1.0
     rate: float = 1.0
+    stage_rates: tuple[tuple[str, float], ...] = ()
+    cycle: OneCycle | None = None
+
+    def rates(self, rate: float, steps: int) -> NDArray[np.float32]:
+        """The head's learning rate at every step.
+
+        Args:
+            rate: The arm's learning rate.
+            steps: Steps of this phase.
+
+        Returns:
+            Shape (steps,).
+        """
+        factors = np.ones(steps, dtype=np.float32) if self.cycle is None else self.cycle.factors(steps)
+        return np.float32(rate * self.rate) * factors
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Learning from a teacher's outputs as well as from the labels (Hinton et al. 2015).
+
+    The loss is ``(1 - w) · CE(labels) + w · T² · KL(softmax(teacher / T) ‖ softmax(student / T))``.
+
+    Args:
+        teacher: How the teacher is trained, on the same labelled images.
+        temperature: T, above 0.
+        weight: w, in [0, 1].
+    """
+
+    teacher: Recipe
+    temperature: float = 3.0
+    weight: float = 0.5
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A penalty that pulls weights back: L2-SP (Li et al. 2018), ``a/2 · ‖w - w₀‖² + b/2 · ‖w_head‖²``.
+
+    Args:
+        start: a, for the trained stages, towards the weights they started from.
+        zero: b, for the head, towards zero.
+    """
+
+    start: float = 0.1
+    zero: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -52,27 +141,54 @@ class Recipe:
     """How one strategy trains one arm.
 
     Args:
-        transferred: Names of the backbone stages that start from the source's weights; the others start from the
-            arm's seed, the same for every strategy.
+        transferred: Names of the backbone stages that start from the source's weights (or, with `own`, from those of
+            the network that `own` trained); the others start from the arm's seed, the same for every strategy.
         phases: Training phases, in order. Empty when nothing is trained.
         head: ``new`` for a freshly initialised head, ``source`` to keep the source's own output layer.
         learner: ``network``, or ``pixels`` for scikit-learn's logistic regression on the raw pixels.
+        matched: Stages that start from random weights with the mean and the spread of the source's, tensor by tensor.
+        own: How a network is trained on the arm's own labelled images, from other first weights, to take the
+            `transferred` stages from: the control for what cutting a network in two costs by itself.
+        pull: Penalty on leaving the start, or None.
+        distillation: What else the arm learns from, or None.
+        low_rank: Rank of the low-rank updates that replace training the frozen stages' kernels; 0 for none.
+        small: Whether the arm trains the backbone's `student` instead of the backbone.
+        recalibrate: Whether running statistics are measured anew on the labelled images when training has ended.
     """
 
     transferred: frozenset[str] = frozenset()
     phases: tuple[Phase, ...] = ()
     head: Literal["new", "source"] = "new"
     learner: Literal["network", "pixels"] = "network"
+    matched: frozenset[str] = frozenset()
+    own: Recipe | None = None
+    pull: Pull | None = None
+    distillation: Distillation | None = None
+    low_rank: int = 0
+    small: bool = False
+    recalibrate: bool = False
 
     def __post_init__(self) -> None:
         if self.phases and abs(sum(phase.share for phase in self.phases) - 1.0) > 1e-9:
             raise ValueError("the shares of a recipe's phases must sum to 1")
+        if self.low_rank and any(phase.policy.frozen for phase in self.phases):
+            raise ValueError("low-rank updates leave every kernel as it is: the phases need freeze no stage")
 
     @property
     def needs_source(self) -> bool:
         """Whether any weight comes from the source model."""
-        return bool(self.transferred) or self.head == "source"
+        taken = bool(self.transferred) and self.own is None
+        taught = self.distillation is not None and self.distillation.teacher.needs_source
+        return taken or bool(self.matched) or self.head == "source" or taught
 
     def origin(self, stage: str) -> Origin:
         """Say where a stage's first weights come from."""
-        return "transferred" if stage in self.transferred else "random"
+        if stage in self.transferred:
+            return "transferred" if self.own is None else "own"
+        return "matched" if stage in self.matched else "random"
+
+    def mode(self, stage: str) -> Mode:
+        """Say whether any phase trains a stage, or trains low-rank updates to it."""
+        if self.low_rank:
+            return "low-rank"
+        return "trained" if any(phase.policy.mode(stage) == "trained" for phase in self.phases) else "frozen"

@@ -18,10 +18,11 @@ import numpy as np
 
 from tlcore.backend import environment
 from tlcore.data import get_dataset, load
+from tlcore.data.external import EXTERNAL, IMAGENET
 from tlcore.data.labels import augment, batch_order
 from tlcore.data.sources import UNREADABLE
 from tlcore.errors import Stopped, UserError
-from tlcore.experiment import Environment, Event, SourceModel
+from tlcore.experiment import Environment, Event, Experiment, SourceModel
 from tlcore.home import home
 from tlcore.models import get_backbone
 from tlcore.models.build import Weights, initial_weights, weight_shapes, weights_sha256
@@ -78,24 +79,25 @@ class Checkpoint:
     dataset_provenance: str
 
 
-def find_checkpoint(source: str, backbone: str) -> Checkpoint | None:
+def find_checkpoint(source: str, backbone: str, images: int | None = None) -> Checkpoint | None:
     """Find a trained source model without training one.
 
     Args:
         source: Name of the source dataset.
         backbone: Name of the backbone.
+        images: Number of images it learned from; None for all.
 
     Returns:
         The shipped one, this host's own, or None.
     """
     shipped = SHIPPED / f"{source}-{backbone}.npz"
-    if shipped.is_file() and (found := _read(shipped, "shipped with the project")) is not None:
+    if images is None and shipped.is_file() and (found := _read(shipped, "shipped with the project")) is not None:
         return found
     folder = home() / "checkpoints"
     for path in sorted(folder.glob(f"{source}-{backbone}-*.npz")):
         found = _read(path, "trained on this host")
         # A source that has changed since (another copy, a new drawing) is another source.
-        if found is not None and path.stem.endswith(_key(source, backbone, found.dataset_sha256)):
+        if found is not None and path.stem.endswith(_key(source, backbone, found.dataset_sha256, images)):
             known = _known_sha256(source)
             if known is None or known == found.dataset_sha256:
                 return found
@@ -103,17 +105,15 @@ def find_checkpoint(source: str, backbone: str) -> Checkpoint | None:
 
 
 def source_checkpoint(
-    source: str,
-    backbone: str,
+    experiment: Experiment,
     precision: str,
-    on_event: Callable[[Event], None],
-    should_stop: Callable[[], bool],
+    on_event: Callable[[Event], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Checkpoint:
-    """Find a trained source model, or train and keep it.
+    """Find an experiment's source model, or train and keep it.
 
     Args:
-        source: Name of the source dataset.
-        backbone: Name of the backbone.
+        experiment: What it is wanted for.
         precision: Number format to train with.
         on_event: Told how far the training is.
         should_stop: Asked now and then.
@@ -122,12 +122,60 @@ def source_checkpoint(
         The checkpoint.
 
     Raises:
-        UserError: If the source's data is needed and cannot be had, or the checkpoint cannot be written.
+        UserError: If the source's data or weights are needed and cannot be had, or the checkpoint cannot be written.
         Stopped: If `should_stop` said so.
     """
-    return find_checkpoint(source, backbone) or train_checkpoint(
-        source, backbone, precision, on_event, should_stop, folder=None
+    source, backbone, images = experiment.source, experiment.backbone, experiment.source_images
+    return known_checkpoint(experiment) or train_checkpoint(
+        source, backbone, precision, on_event, should_stop, folder=None, images=images
     )
+
+
+def known_checkpoint(experiment: Experiment) -> Checkpoint | None:
+    """Find an experiment's source model without training one.
+
+    Args:
+        experiment: What it is wanted for.
+
+    Returns:
+        The checkpoint, or None if it has to be trained.
+
+    Raises:
+        UserError: If it is one that others published and cannot be had.
+    """
+    if experiment.source == IMAGENET:
+        return published_checkpoint(experiment.backbone, experiment.shape, experiment.weights)
+    return find_checkpoint(experiment.source, experiment.backbone, experiment.source_images)
+
+
+@lru_cache(maxsize=1)
+def published_checkpoint(backbone: str, shape: tuple[int, int, int], file: str | None) -> Checkpoint:
+    """Load ImageNet weights that others trained and published.
+
+    Args:
+        backbone: Name of a backbone that has some.
+        shape: Height, width and channels of the network's input.
+        file: Name of the weights file; None for the published one.
+
+    Returns:
+        The checkpoint, without an output layer.
+
+    Raises:
+        UserError: If the weights cannot be had or do not fit the network.
+    """
+    from tlcore.models.weights import imagenet_weights
+
+    published = imagenet_weights(get_backbone(backbone), shape, file)
+    info = SourceModel(
+        key=published.sha256[:16],
+        provenance=published.provenance,
+        sha256=weights_sha256(published.weights),
+        epochs=None,
+        images=EXTERNAL[IMAGENET].images,
+        test_accuracy=published.top1,
+        seconds=None,
+    )
+    return Checkpoint(published.weights, info, published.sha256, published.provenance)
 
 
 def train_checkpoint(
@@ -137,8 +185,9 @@ def train_checkpoint(
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
     folder: Path | None,
+    images: int | None = None,
 ) -> Checkpoint:
-    """Train a source model on all of its training images and keep it.
+    """Train a source model on its training images and keep it.
 
     Args:
         source: Name of the source dataset.
@@ -147,6 +196,8 @@ def train_checkpoint(
         on_event: Told how far the training is.
         should_stop: Asked now and then.
         folder: Where to keep it under its plain name; None for this host's own, under its content's.
+        images: Number of images to learn from, the first ones of an order that the recipe's seed draws, so that fewer
+            are among more; None for all. The steps stay the same.
 
     Returns:
         The checkpoint.
@@ -157,29 +208,38 @@ def train_checkpoint(
     """
     dataset, recipe, network = load(source), PretrainingRecipe(), get_backbone(backbone)
     spec = dataset.spec
+    rows = np.random.default_rng([recipe.seed, 4]).permutation(len(dataset.x_train))[:images]
     program = Program(network, spec.shape, len(spec.classes), precision=precision)
-    program.restart(initial_weights(network, spec.shape, len(spec.classes), recipe.seed), recipe.rate)
-    order = batch_order(len(dataset.x_train), recipe.batch_size, recipe.steps, recipe.seed)
+    program.restart(initial_weights(network, spec.shape, len(spec.classes), recipe.seed))
+    order = batch_order(len(rows) if images else len(dataset.x_train), recipe.batch_size, recipe.steps, recipe.seed)
+    if images:
+        order = rows[order]
     changes = "shift_flip" if spec.mirrored else "none"
+    held = program.hold(dataset.x_train, dataset.y_train) if changes == "none" else None
     start, chunk = time.perf_counter(), recipe.steps // LOOKS
     for done in range(0, recipe.steps, chunk):
         on_event(
             Event(kind="pretrain", fraction=done / recipe.steps, text=f"pre-training {network.title} on {spec.title}")
         )
-        program.model.optimizer.learning_rate.assign(recipe.rate * (1 - 0.9 * done / recipe.steps))
-        rows = order[done : done + chunk].reshape(-1)
-        images = augment(scaled(dataset.x_train[rows]), changes, recipe.seed, first=done * recipe.batch_size)
-        program.fit(images, dataset.y_train[rows], recipe.batch_size, should_stop)
+        rates = np.full(chunk, recipe.rate * (1 - 0.9 * done / recipe.steps), dtype=np.float32)
+        picked = order[done : done + chunk]
+        if held is None:
+            flat = picked.reshape(-1)
+            changed = augment(scaled(dataset.x_train[flat]), changes, recipe.seed, first=done * recipe.batch_size)
+            data = program.hold(changed, dataset.y_train[flat])
+            program.fit(data, np.arange(len(flat)).reshape(picked.shape), rates, should_stop)
+        else:
+            program.fit(held, picked, rates, should_stop)
         if should_stop():
             raise Stopped
     seconds = time.perf_counter() - start
     weights = program.weights()
     info = SourceModel(
-        key=_key(source, backbone, dataset.sha256),
+        key=_key(source, backbone, dataset.sha256, images),
         provenance="trained on this host",
         sha256=weights_sha256(weights),
-        epochs=max(1, round(recipe.steps * recipe.batch_size / len(dataset.x_train))),
-        images=len(dataset.x_train),
+        epochs=max(1, round(recipe.steps * recipe.batch_size / len(rows))),
+        images=len(rows),
         test_accuracy=accuracy(program.logits(dataset.x_test), dataset.y_test),
         seconds=round(seconds, 2),
     )
@@ -197,10 +257,12 @@ def _known_sha256(source: str) -> str | None:
     return load(source).sha256 if get_dataset(source).looks() is not None else None
 
 
-def _key(source: str, backbone: str, dataset_sha256: str) -> str:
+def _key(source: str, backbone: str, dataset_sha256: str, images: int | None) -> str:
     network = get_backbone(backbone)
     stages = [asdict(stage) for stage in network.stages]
-    described = json.dumps([source, dataset_sha256, stages, asdict(PretrainingRecipe())], sort_keys=True)
+    more = [network.name] if network.normalization != "none" else []
+    more += [images] if images else []
+    described = json.dumps([source, dataset_sha256, stages, asdict(PretrainingRecipe()), *more], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 

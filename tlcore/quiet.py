@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from typing import Any
@@ -24,6 +25,8 @@ def import_quietly(name: str) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    # Each network is its own function; TensorFlow counts them as one that is traced again and again, and warns.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         os.dup2(nowhere, 2)
         return importlib.import_module(name)

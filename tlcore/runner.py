@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from tlcore import backend
 from tlcore.arm import run_arm
 from tlcore.data import load
-from tlcore.data.adapt import check_no_overlap
+from tlcore.data.external import EXTERNAL
+from tlcore.data.pairs import check_pair
 from tlcore.errors import Stopped
 from tlcore.experiment import Event, Experiment, RunRecord
-from tlcore.models import get_backbone
 from tlcore.pretrain import find_checkpoint, source_checkpoint
 from tlcore.results import Comparison
-from tlcore.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tlcore.archive import Archive
 
     OnEvent = Callable[[Event], None]
     ShouldStop = Callable[[], bool]
@@ -32,6 +33,7 @@ def compare(
     on_event: OnEvent = lambda _: None,
     should_stop: ShouldStop = lambda: False,
     processes: int = 1,
+    archive: Archive | None = None,
 ) -> Comparison:
     """Run every strategy of an experiment with every seed.
 
@@ -41,6 +43,8 @@ def compare(
         should_stop: Asked every few steps; a run that is stopped raises `Stopped`.
         processes: Processes to share the arms, each computing with one thread. With more than one, call this under
             ``if __name__ == "__main__":``, as `multiprocessing` asks.
+        archive: Where finished arms are kept and found again, so that an interrupted comparison goes on; None to train
+            every arm.
 
     Returns:
         The comparison, its records in the experiment's order.
@@ -48,15 +52,47 @@ def compare(
     Raises:
         UserError: If data or a source model cannot be had, or the two tasks share images.
         Stopped: If `should_stop` said so.
+
+    Example:
+        >>> experiment = Experiment(
+        ...     source="mnist", target="uci_digits", strategies=("scratch", "feature_extraction"),
+        ...     labels_per_class=5, seeds=2, steps=40, learning_rate=3e-3,
+        ... )
+        >>> comparison = compare(experiment)
+        >>> [(record.strategy, record.seed) for record in comparison.records]
+        [('scratch', 0), ('scratch', 1), ('feature_extraction', 0), ('feature_extraction', 1)]
+        >>> comparison.comparisons[0].baseline
+        'scratch'
     """
     if processes > 1:
-        records = _in_processes(experiment, on_event, should_stop, min(processes, len(experiment.arms)))
+        records = _in_processes(experiment, on_event, should_stop, min(processes, len(experiment.arms)), archive)
     else:
         prepare(experiment, on_event, should_stop)
-        records = [run_arm(experiment, strategy, seed, on_event, should_stop) for strategy, seed in experiment.arms]
+        records = [
+            _found_or_run(experiment, strategy, seed, on_event, should_stop, archive)
+            for strategy, seed in experiment.arms
+        ]
     by_arm = {(record.strategy, record.seed): record for record in records}
     ordered = [by_arm[strategy, seed] for strategy in experiment.strategies for seed in experiment.seed_values]
     return Comparison(experiment, tuple(ordered))
+
+
+def _found_or_run(
+    experiment: Experiment,
+    strategy: str,
+    seed: int,
+    on_event: OnEvent,
+    should_stop: ShouldStop,
+    archive: Archive | None,
+) -> RunRecord:
+    if archive is not None and (found := archive.find(experiment, strategy, seed)) is not None:
+        on_event(Event(kind="arm_started", strategy=strategy, seed=seed, text="found: trained before"))
+        on_event(Event(kind="arm_finished", strategy=strategy, seed=seed, fraction=1.0, record=found))
+        return found
+    record = run_arm(experiment, strategy, seed, on_event, should_stop)
+    if archive is not None:
+        archive.keep(record)
+    return record
 
 
 def needs_preparation(experiment: Experiment) -> bool:
@@ -70,7 +106,9 @@ def needs_preparation(experiment: Experiment) -> bool:
     """
     if experiment.precision == "auto" and not backend.precision_is_known():
         return True
-    return _wants_source(experiment) and find_checkpoint(experiment.source, experiment.backbone) is None
+    if not _wants_source(experiment) or experiment.source in EXTERNAL:
+        return False
+    return find_checkpoint(experiment.source, experiment.backbone, experiment.source_images) is None
 
 
 def prepare(
@@ -89,15 +127,14 @@ def prepare(
     """
     on_event(Event(kind="pretrain", fraction=0.0, text="reading the images"))
     load(experiment.target)
-    check_no_overlap(experiment.source, experiment.target)
+    check_pair(experiment.source, experiment.target)
     precision = backend.resolve_precision(experiment.precision)
     if _wants_source(experiment):
-        source_checkpoint(experiment.source, experiment.backbone, precision, on_event, should_stop)
+        source_checkpoint(experiment, precision, on_event, should_stop)
 
 
 def _wants_source(experiment: Experiment) -> bool:
-    backbone = get_backbone(experiment.backbone)
-    return any(STRATEGIES[name].recipe(backbone, experiment.cut).needs_source for name in experiment.strategies)
+    return any(experiment.recipe(name).needs_source for name in experiment.strategies)
 
 
 # --- several processes ------------------------------------------------------------------------------------------------
@@ -116,12 +153,12 @@ def _prepare_in_process(experiment: Experiment) -> None:
     prepare(experiment, _events.put, _stop.is_set)
 
 
-def _arm_in_process(experiment: Experiment, strategy: str, seed: int) -> RunRecord:
-    return run_arm(experiment, strategy, seed, _events.put, _stop.is_set)
+def _arm_in_process(experiment: Experiment, strategy: str, seed: int, archive: Archive | None) -> RunRecord:
+    return _found_or_run(experiment, strategy, seed, _events.put, _stop.is_set, archive)
 
 
 def _in_processes(
-    experiment: Experiment, on_event: OnEvent, should_stop: ShouldStop, processes: int
+    experiment: Experiment, on_event: OnEvent, should_stop: ShouldStop, processes: int, archive: Archive | None
 ) -> list[RunRecord]:
     """Share the arms over processes forked from one that has Keras loaded."""
     methods = multiprocessing.get_all_start_methods()
@@ -146,7 +183,9 @@ def _in_processes(
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_process, initargs=(events, stop))
     try:
         pool.submit(_prepare_in_process, experiment).result()
-        futures = [pool.submit(_arm_in_process, experiment, strategy, seed) for strategy, seed in experiment.arms]
+        futures = [
+            pool.submit(_arm_in_process, experiment, strategy, seed, archive) for strategy, seed in experiment.arms
+        ]
         return [future.result() for future in futures]
     except Stopped:
         if failed:

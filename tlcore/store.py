@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
 
+import tlcore
 from tlcore.errors import UserError
 from tlcore.experiment import CurvePoint, Experiment, RunRecord
 from tlcore.jobs.database import Database, open_database
@@ -115,6 +116,7 @@ class Store:
                     for ordinal, strategy, seed, cost in arms
                 ],
             )
+            _take_over(connection, job_id, experiment, owner)
         _views.pop(self._database, None)
         return job_id
 
@@ -317,8 +319,46 @@ def _record(text: str) -> RunRecord:
     return RunRecord.model_validate_json(text)
 
 
+def _take_over(connection: Connection, job_id: str, experiment: Experiment, owner: str) -> None:
+    """Give a new job the arms that the same person has finished before: of a run that was stopped, or had fewer seeds.
+
+    If that were all of them nothing is taken over: who asks for the whole again wants to see it run.
+    """
+    hashes = {ordinal: experiment.arm_hash(*arm) for ordinal, arm in enumerate(experiment.arms)}
+    query = (
+        select(RECORDS.c.arm_hash, RECORDS.c.job_id, RECORDS.c.ordinal, RECORDS.c.record)
+        .join(JOBS, JOBS.c.id == RECORDS.c.job_id)
+        .where(JOBS.c.owner == owner, RECORDS.c.arm_hash.in_(set(hashes.values())))
+        .order_by(JOBS.c.created)
+    )
+    found = {row.arm_hash: row for row in connection.execute(query) if _is_of_this_version(row.record)}
+    if len(found) == len(hashes):
+        return
+    now = time.time()
+    for ordinal, arm_hash in hashes.items():
+        if arm_hash not in found:
+            continue
+        row = found[arm_hash]
+        record = _record(row.record).model_copy(update={"experiment": experiment}).model_dump_json()
+        this = (ARMS.c.job_id == job_id) & (ARMS.c.ordinal == ordinal)
+        values = {"state": "finished", "text": "trained before", "fraction": 1.0, "finished": now}
+        connection.execute(update(ARMS).where(this).values(**values))
+        connection.execute(insert(RECORDS).values(job_id=job_id, ordinal=ordinal, arm_hash=arm_hash, record=record))
+        there = (POINTS.c.job_id == row.job_id) & (POINTS.c.ordinal == row.ordinal)
+        copied = select(literal(job_id), literal(ordinal), *(POINTS.c[name] for name in _POINT_FIELDS)).where(there)
+        connection.execute(insert(POINTS).from_select(["job_id", "ordinal", *_POINT_FIELDS], copied))
+
+
+def _is_of_this_version(record: str) -> bool:
+    try:
+        return _record(record).environment.tlcore == tlcore.__version__
+    except ValidationError:
+        return False
+
+
 def _source_key(experiment: Experiment) -> str:
-    return f"{experiment.source}/{experiment.backbone}/{experiment.precision}"
+    parts = (experiment.source, experiment.backbone, experiment.precision, experiment.source_images or "all")
+    return "/".join(map(str, parts))
 
 
 def _preparation_cost(experiment: Experiment) -> str:

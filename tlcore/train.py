@@ -1,29 +1,62 @@
-"""Training: a `Program` is a network (or its trained tail) compiled once with one freeze policy.
+"""Training: a `Program` is a network (or its trained tail) compiled once for one freeze policy.
 
-Nothing changes `trainable` after `compile`, which TensorFlow would silently ignore: another policy is another program.
-A new arm, seed or rate loads weights and sets the optimiser back to its first state, which is what compiling afresh
-does, without building and tracing again.
+Nothing changes `trainable` after the optimiser is built, which TensorFlow would silently ignore: another policy is
+another program. A new arm, seed or rate loads weights and sets the optimiser back to its first state, which is what
+building afresh does, without building and tracing again.
 """
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from tlcore.models.build import Weights, build_model, get_weights, initial_weights, set_weights
+from tlcore.loops import Forward, Objective, Rate, loop_for
+from tlcore.models.build import (
+    HEAD,
+    Weights,
+    build_model,
+    freeze,
+    get_weights,
+    initial_weights,
+    normalization_layers,
+    set_weights,
+)
+from tlcore.policy import FreezePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from tlcore.models.build import Shape
     from tlcore.models.registry import Backbone
+    from tlcore.policy import Distillation, Pull
 
-STEPS_PER_CALL = 25
-EVALUATION_BATCH = 1000
+STEPS_PER_CALL = 25  # so often is asked whether to stop
+LOW_RANK = "lora_"  # what Keras calls the variables of low-rank updates
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a program is compiled for, besides its network.
+
+    Args:
+        policy: What is frozen.
+        stage_rates: Factors on the learning rate by stage; the head has 1.
+        pull: Penalty on leaving the start, or None.
+        distillation: What is learned from a teacher's outputs, or None.
+        low_rank: Rank of the low-rank updates that stand in for training the kernels; 0 for none.
+    """
+
+    policy: FreezePolicy = field(default_factory=FreezePolicy)
+    stage_rates: tuple[tuple[str, float], ...] = ()
+    pull: Pull | None = None
+    distillation: Distillation | None = None
+    low_rank: int = 0
 
 
 class Program:
@@ -36,7 +69,7 @@ class Program:
         precision: Number format of the stages.
         first: Index of the first stage held here; the ones before are frozen and their outputs come from
             `tlcore.features`.
-        frozen: Names of stages held here that may not change all the same.
+        setup: What is trained, and how.
     """
 
     def __init__(
@@ -47,75 +80,148 @@ class Program:
         *,
         precision: str,
         first: int = 0,
-        frozen: frozenset[str] = frozenset(),
+        setup: Setup | None = None,
     ) -> None:
+        setup = setup or Setup()
+        self.first = first
         self._backbone, self._input_shape, self._classes = backbone, input_shape, classes
         self.model = build_model(backbone, input_shape, classes, precision, first)
-        for layer in self.model.layers:
-            if layer.name in frozen:
-                layer.trainable = False
-        self.model.compile(
-            optimizer=keras.optimizers.Adam(1e-3),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            steps_per_execution=STEPS_PER_CALL,
-            # XLA halves the speed of these nets on a CPU; Keras types the flag as text.
-            jit_compile=keras.backend.backend() == "jax",  # pyright: ignore[reportArgumentType]
+        freeze(self.model, setup.policy.frozen, setup.policy.normalization)
+        self._low_rank = setup.low_rank
+        if self._low_rank:
+            _add_low_rank(self.model, backbone.stage_names, self._low_rank)
+        self._fixed = setup.policy.frozen
+        self._fixed_statistics = setup.policy.fixed == setup.policy.frozen
+        self.optimizer, rates = _optimizer(self.model, dict(setup.stage_rates))
+        # Moments start at zero, of which no copy is needed: for a large network they would be hundreds of megabytes.
+        self._optimizer_start = [_copy(v) if not v.shape else None for v in self.optimizer.variables]
+        pull, head = setup.pull, self.model.get_layer(HEAD)
+        in_head = {id(variable) for variable in head.trainable_variables}
+        self._objective = Objective(
+            pulls=[
+                (pull.zero if id(variable) in in_head else pull.start) if pull else 0.0
+                for variable in self.model.trainable_variables
+            ],
+            temperature=setup.distillation.temperature if setup.distillation else 1.0,
+            weight=setup.distillation.weight if setup.distillation else 0.0,
         )
-        self.model.optimizer.build(self.model.trainable_variables)
-        self._optimizer_start = [_copy(variable) for variable in self.model.optimizer.variables]
-        self._frozen = frozen
+        self._in_head = [id(variable) in in_head for variable in self.model.trainable_variables]
+        self._forward = Forward(self.model)
+        self._loop = loop_for(self.model, self.optimizer, self._objective, rates)
 
     def fresh_weights(self, seed: int) -> Weights:
         """First weights of the whole network for a seed."""
         return initial_weights(self._backbone, self._input_shape, self._classes, seed)
 
-    def restart(self, weights: Mapping[str, list[NDArray[np.float32]]], rate: float) -> None:
+    def restart(self, weights: Mapping[str, list[NDArray[np.float32]]], seed: int = 0) -> None:
         """Load weights and start with a fresh optimiser.
 
         Args:
             weights: Arrays of at least the stages held here.
-            rate: Adam's learning rate.
+            seed: Seed of the low-rank updates' first factors, where there are any.
         """
-        set_weights(self.model, weights)
-        for variable, start in zip(self.model.optimizer.variables, self._optimizer_start, strict=True):
-            variable.assign(start)
-        self.model.optimizer.learning_rate.assign(rate)
+        self.load(weights, seed)
+        for variable, start in zip(self.optimizer.variables, self._optimizer_start, strict=True):
+            variable.assign(np.zeros(variable.shape, dtype=np.float32) if start is None else start)
+        if self._objective.pulls_back:
+            self._loop.pull_to(
+                [
+                    np.zeros(variable.shape, dtype=np.float32) if in_head else _copy(variable)
+                    for variable, in_head in zip(self.model.trainable_variables, self._in_head, strict=True)
+                ]
+            )
+
+    def load(self, weights: Mapping[str, list[NDArray[np.float32]]], seed: int = 0) -> None:
+        """Load weights, whatever the optimiser remembers.
+
+        Args:
+            weights: Arrays of at least the stages held here.
+            seed: As in `restart`.
+        """
+        if not self._low_rank:
+            set_weights(self.model, weights)
+            return
+        for layer in self.model.layers:
+            plain = [variable for variable in layer.weights if not variable.name.startswith(LOW_RANK)]
+            for variable, array in zip(plain, weights.get(layer.name, ()), strict=True):
+                variable.assign(array)
+        for index, variable in enumerate(self._low_rank_variables()):
+            variable.assign(_first_factor(variable, seed, index))
+
+    def hold(
+        self,
+        x: NDArray[Any],
+        y: NDArray[np.int64],
+        teacher: NDArray[np.float32] | None = None,
+    ) -> Any:
+        """Put a training set where the training loop reads it.
+
+        Args:
+            x: Inputs of the first stage held here; uint8 images are scaled to [0, 1] batch by batch.
+            y: Labels.
+            teacher: The teacher's logits for the same inputs, shape (n, classes), for a program that distils.
+
+        Returns:
+            What `fit` takes.
+        """
+        return self._loop.hold(x, y, teacher)
 
     def fit(
         self,
-        x: NDArray[np.float32],
-        y: NDArray[np.int64],
-        batch_size: int,
+        data: Any,
+        order: NDArray[np.int64],
+        rates: NDArray[np.float32],
         should_stop: Callable[[], bool] | None = None,
     ) -> int:
-        """Train on batches in the order given.
+        """Train for some optimiser steps.
 
         Args:
-            x: Inputs, a whole number of batches.
-            y: Labels.
-            batch_size: Inputs a step.
+            data: From `hold`.
+            order: Positions of each step's inputs in the training set, shape (steps, batch size).
+            rates: Learning rate of each step, shape (steps,).
             should_stop: Asked every `STEPS_PER_CALL` steps.
 
         Returns:
             Steps done.
         """
-        watch = _StopWhen(should_stop or (lambda: False))
-        batches = len(x) // batch_size
-        verbose: Any = 0  # which Keras types as text
-        self.model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=verbose, callbacks=[watch])
-        # Keras counts a call that ran out of batches as a full one.
-        return min(watch.steps, batches)
+        for start in range(0, len(order), STEPS_PER_CALL):
+            if start and should_stop is not None and should_stop():
+                return start
+            self._loop.run(data, order[start : start + STEPS_PER_CALL], rates[start : start + STEPS_PER_CALL])
+        return len(order)
 
-    def logits(self, x: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+    def recalibrate(self, x: NDArray[np.uint8] | NDArray[np.float32], order: NDArray[np.int64]) -> None:
+        """Measure the running statistics of batch normalisation anew, as plain means over some batches.
+
+        Args:
+            x: Inputs.
+            order: Positions of each batch's inputs, shape (batches, batch size).
+        """
+        layers = [layer for layer in normalization_layers(self.model) if layer.trainable]
+        momentum = [layer.momentum for layer in layers]
+        for count, rows in enumerate(order, start=1):
+            for layer in layers:
+                layer.momentum = (count - 1) / count
+            self.model(keras.ops.convert_to_tensor(scaled(x[rows])), training=True)
+        for layer, usual in zip(layers, momentum, strict=True):
+            layer.momentum = usual
+
+    def logits(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Outputs before the softmax, shape (n, classes)."""
-        return predict(self.model, x)
+        return self._forward(x)
 
     def weights(self) -> Weights:
-        """Copies of the weights held here, by stage."""
-        return get_weights(self.model)
+        """Copies of the weights held here, by stage; low-rank updates are added to their kernels."""
+        if not self._low_rank:
+            return get_weights(self.model)
+        return {
+            layer.name: [_copy(value).astype(np.float32, copy=False) for value in _merged(layer)]
+            for layer in self.model.layers
+            if layer.weights
+        }
 
     def assert_frozen(self, before: Mapping[str, list[NDArray[np.float32]]]) -> None:
-        """Compare the frozen stages with what they were.
+        """Compare the frozen weights with what they were.
 
         Args:
             before: Arrays by stage before training.
@@ -123,57 +229,94 @@ class Program:
         Raises:
             RuntimeError: If one changed: the engine is wrong, and the result with it.
         """
-        after = self.weights()
-        for stage in self._frozen & after.keys():
-            if any(not np.array_equal(old, new) for old, new in zip(before[stage], after[stage], strict=True)):
-                raise RuntimeError(f"stage {stage} was frozen and changed in training")
+        for layer in self.model.layers:
+            if layer.name not in self._fixed and not (self._low_rank and layer.name in self._backbone.stage_names):
+                continue
+            plain = [variable for variable in layer.weights if not variable.name.startswith(LOW_RANK)]
+            for variable, old in zip(plain, before[layer.name], strict=True):
+                # Statistics of a policy that lets them drift, and what it trains, are not frozen.
+                may_move = variable.trainable or (not self._fixed_statistics and "moving_" in variable.name)
+                if not may_move and not np.array_equal(_copy(variable), old, equal_nan=True):
+                    raise RuntimeError(f"stage {layer.name} was frozen and {variable.path} changed in training")
 
     @property
     def trainable_parameters(self) -> int:
         """Number of weights that training may change."""
         return sum(int(np.prod(variable.shape)) for variable in self.model.trainable_variables)
 
+    def _low_rank_variables(self) -> list[Any]:
+        return [variable for variable in self.model.trainable_variables if variable.name.startswith(LOW_RANK)]
+
+
+def _optimizer(model: keras.Model, stage_rates: Mapping[str, float]) -> tuple[Any, list[Rate]]:
+    """Adam, or one Adam for each stage that has a rate of its own."""
+    rest = keras.optimizers.Adam(1e-3)
+    if not stage_rates:
+        rest.build(model.trainable_variables)
+        return rest, [Rate(rest, 1.0)]
+    chosen: dict[int, Any] = {}
+    rates = [Rate(rest, 1.0)]
+    for layer in model.layers:
+        if layer.name in stage_rates and layer.trainable_variables:
+            rates.append(Rate(keras.optimizers.Adam(1e-3), stage_rates[layer.name]))
+            chosen |= {id(variable): rates[-1].optimizer for variable in layer.trainable_variables}
+    optimizer = keras.optimizers.MultiOptimizer(lambda variable: chosen.get(id(variable), rest))
+    optimizer.build(model.trainable_variables)
+    return optimizer, rates
+
+
+def _sublayers(layer: Any) -> Iterator[Any]:
+    """A layer, or the layers inside it that have no layers of their own."""
+    if isinstance(layer, keras.Model):
+        for inner in layer.layers:
+            yield from _sublayers(inner)
+    else:
+        yield layer
+
+
+def _add_low_rank(model: keras.Model, stages: Sequence[str], rank: int) -> None:
+    """Fix everything in the stages and add low-rank updates to every kernel that Keras can give them."""
+    for layer in model.layers:
+        if layer.name not in stages:
+            continue
+        for inner in _sublayers(layer):
+            if isinstance(inner, keras.layers.BatchNormalization):
+                inner.trainable = False  # or it would move its statistics
+                continue
+            if hasattr(inner, "enable_lora") and inner.weights:
+                inner.enable_lora(rank)
+            for variable in inner.trainable_variables:
+                # Keras leaves biases trainable; the paper trains the two factors and nothing else.
+                variable.trainable = variable.name.startswith(LOW_RANK)
+
+
+def _merged(layer: Any) -> Iterator[Any]:
+    for inner in _sublayers(layer):
+        for variable in inner.weights:
+            if variable.name.startswith(LOW_RANK):
+                continue
+            yield inner.kernel if variable.name == "kernel" and getattr(inner, "lora_enabled", False) else variable
+
+
+def _first_factor(variable: Any, seed: int, index: int) -> NDArray[np.float32]:
+    """The first factor starts uniform within ``±√(6 / fan_in)``, the second at zero: the product starts at nothing."""
+    shape = tuple(variable.shape)
+    if variable.name.endswith("_b"):
+        return np.zeros(shape, dtype=np.float32)
+    rng = np.random.default_rng([seed, zlib.crc32(LOW_RANK.encode()), index])
+    limit = np.sqrt(6 / np.prod(shape[:-1]))
+    return rng.uniform(-limit, limit, shape).astype(np.float32)
+
 
 def _copy(variable: Any) -> NDArray[Any]:
-    # Through `numpy()`: NumPy 2 warns of Keras's own `__array__`, which does not know the copy keyword.
-    return np.array(variable.numpy())
-
-
-class _StopWhen(keras.callbacks.Callback):
-    """Counts steps and ends `fit` when asked to."""
-
-    def __init__(self, should_stop: Callable[[], bool]) -> None:
-        super().__init__()
-        self._should_stop = should_stop
-        self.steps = 0
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.steps = batch + 1
-        if self._should_stop() and self.model is not None:
-            self.model.stop_training = True
+    # A copy: on the CPU `convert_to_numpy` may give a view of the variable's own memory.
+    # Through a tensor: NumPy 2 warns of a variable's own `__array__`, which does not know the copy keyword.
+    return np.array(keras.ops.convert_to_numpy(keras.ops.copy(variable)))
 
 
 def scaled(x: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
     """Images in [0, 1]: bytes divided by 255, anything else as it is."""
     return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
-
-
-def predict(model: keras.Model, x: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
-    """Outputs of a model for many inputs, a large batch at a time.
-
-    Args:
-        model: Any model with one input and one output.
-        x: Inputs, at least one; uint8 images are scaled to [0, 1] batch by batch, so that a test set is never held as
-            floats.
-
-    Returns:
-        Outputs in float32.
-    """
-    parts = [
-        np.asarray(model.predict_on_batch(scaled(x[start : start + EVALUATION_BATCH])), dtype=np.float32)
-        for start in range(0, len(x), EVALUATION_BATCH)
-    ]
-    return np.concatenate(parts)
 
 
 def accuracy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

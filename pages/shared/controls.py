@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared.widgets import AUTOMATIC, PREFIX, Control, draw_widget
+from pages.shared.widgets import AUTOMATIC, GROUPS, PREFIX, Control, draw_widget
+from tlcore.data.external import EXTERNAL
 from tlcore.data.registry import DATASETS
 from tlcore.errors import UserError
 from tlcore.experiment import DEFAULT_GRID, Experiment
-from tlcore.strategies import STRATEGIES
 
 USUAL_RATES = (1e-4, *DEFAULT_GRID, 3e-2, 1e-1)
 CONTROLS: dict[str, Control] = {
@@ -44,7 +44,50 @@ CONTROLS: dict[str, Control] = {
         "Training steps", "Optimiser steps of every arm: all get the same budget.", "integer", True, step=50
     ),
     "backbone": Control("Network", "The network without its output layer, the same for source and target.", "backbone"),
-    "cut": Control("Cut point", "How many first stages “Fine-tune the last stage” holds frozen.", "cut"),
+    "cut": Control(
+        "Cut point",
+        "How many first stages “Fine-tune the last stage” holds frozen, and the strategies that copy stages copy.",
+        "cut",
+    ),
+    "unfreeze_at": Control(
+        "Unfreeze after",
+        "Share of the steps after which “Probe, then fine-tune” and “fastai's recipe” unfreeze the backbone.",
+        "optional",
+        start=0.5,
+        step=0.05,
+        automatic="as each strategy does it",
+    ),
+    "source_images": Control(
+        "Source images",
+        "How many images the source model learns from. Fewer than all are trained on first, which takes a while.",
+        "optional",
+        start=1000,
+        step=1000,
+        automatic="all of them",
+        sources="here",
+    ),
+    "normalization": Control(
+        "Batch normalisation",
+        "What its layers do where a stage is trained. The small networks have none; Residual net (batch norm) and the "
+        "ImageNet networks have.",
+        "choice",
+    ),
+    "image_size": Control(
+        "Image size (px)",
+        "Side of the pictures that the network sees. Larger ones take longer.",
+        "optional",
+        start=96,
+        step=32,
+        automatic="the network's own",
+        sources="published",
+    ),
+    "weights": Control(
+        "Weights file",
+        "Name of a file with this network's weights, in a folder of this host that TLCORE_DATA_DIR names. Leave it "
+        "empty for the published ones.",
+        "text",
+        sources="published",
+    ),
     "batch_size": Control("Batch size", "Images an optimiser step looks at.", "integer", step=8),
     "learning_rate": Control(
         "Learning rate",
@@ -52,6 +95,8 @@ CONTROLS: dict[str, Control] = {
         "handicapped by a rate that suits another.",
         "optional",
         start=1e-3,
+        step=1e-3,
+        automatic="choose it for every arm",
     ),
     "learning_rates": Control(
         "Rates to choose from", "Every arm chooses from the same ones. Fewer are quicker.", "rates"
@@ -59,7 +104,12 @@ CONTROLS: dict[str, Control] = {
     "augmentation": Control("Augmentation", "Random changes to the training images, the same for every arm.", "choice"),
     "precision": Control("Number format", "Automatic takes what was measured faster on this machine.", "choice"),
     "seconds": Control(
-        "Time limit an arm (s)", "Ends an arm's final training after so many seconds.", "optional", start=60.0, step=10
+        "Time limit an arm (s)",
+        "Ends an arm's final training after so many seconds.",
+        "optional",
+        start=60.0,
+        step=10,
+        automatic="no limit",
     ),
     "first_seed": Control(
         "First seed", "The repetitions count from here. Another number repeats everything with other luck.", "integer"
@@ -82,11 +132,13 @@ def fill(experiment: Experiment) -> None:
         key, value = PREFIX + field, getattr(experiment, field)
         if control.kind == "strategies":
             state[PREFIX + "order"] = value
-            state[key] = [name for name in value if STRATEGIES[name].kind != "control"]
-            state[key + ".control"] = [name for name in value if STRATEGIES[name].kind == "control"]
+            for group in GROUPS:
+                state[key + group.suffix] = [name for name in value if name in group.names]
         elif control.kind == "optional":
             state[key + ".auto"] = value is None
             state[key] = control.start if value is None else value
+        elif control.kind == "text":
+            state[key] = value or ""
         elif control.kind == "cut":
             state[key] = AUTOMATIC if value is None else value
         elif control.kind == "rates":
@@ -120,7 +172,8 @@ def draw() -> tuple[Experiment | None, str]:
     for column, field in zip(st.columns(len(numbers)), numbers, strict=True):
         with column:
             add(field)
-    rest = [field for field, control in CONTROLS.items() if not control.main]
+    where = "published" if values["source"] in EXTERNAL else "here"
+    rest = [field for field, control in CONTROLS.items() if not control.main and control.sources in ("", where)]
     with st.expander("More settings", icon=":material/tune:", key=PREFIX + "more"):
         columns = st.columns(3)
         for place, field in enumerate(rest):
@@ -129,7 +182,7 @@ def draw() -> tuple[Experiment | None, str]:
     if values["seeds"] < 3:
         st.caption(f":material/info: {_FEW_SEEDS[values['seeds']]}")
     for field in ("source", "target"):
-        if availability(values[field]) is None:
+        if values[field] in DATASETS and availability(values[field]) is None:
             st.caption(f":material/cloud_download: {_absent(field, values[field])}")
     try:
         return Experiment.of(**values), ""

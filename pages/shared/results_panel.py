@@ -113,13 +113,7 @@ def show_network(rows: Sequence[views.NetworkRow], key: str) -> None:
     )
     alt = "; ".join(
         f"{views.title_of(row.strategy)}: "
-        + (
-            ", ".join(
-                f"{box.column} {box.mode} {'from source' if box.origin == 'transferred' else 'fresh'}"
-                for box in row.boxes
-            )
-            or "no network"
-        )
+        + (", ".join(f"{box.column} {box.mode} {views.origin_words(box)}" for box in row.boxes) or "no network")
         for row in rows
     )
     show_figure(lambda: views.network_figure(rows), rows, key, alt)

@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import tlcore
 from tlcore.errors import Stopped, UserError
 from tlcore.experiment import CurvePoint, Event, Experiment, RunRecord
 
@@ -84,7 +85,7 @@ def record(experiment: Experiment, strategy: str, seed: int, curve: tuple[CurveP
             "datasets": {},
             "source_model": None,
             "environment": {
-                "tlcore": "0",
+                "tlcore": tlcore.__version__,
                 "python": "3",
                 "packages": {},
                 "backend": "fake",

@@ -16,7 +16,7 @@ OTHER = Experiment(
     source="uci_digits",
     target="drawn_garments",
     backbone="cnn_deep",
-    strategies=("fine_tune_all", "scratch", "pixel_baseline"),
+    strategies=("fine_tune_all", "scratch", "pixel_baseline", "lp_ft"),
     labels_per_class=33,
     seeds=4,
     first_seed=17,
@@ -28,6 +28,17 @@ OTHER = Experiment(
     augmentation="shift_flip",
     precision="float32",
     cut=2,
+    unfreeze_at=0.35,
+    normalization="freeze",
+    source_images=1500,
+)
+PUBLISHED = Experiment(
+    source="imagenet",
+    target="uci_digits",
+    backbone="mobilenet_v2_035",
+    strategies=("scratch", "feature_extraction"),
+    image_size=96,
+    weights="mine.weights.h5",
 )
 
 
@@ -45,7 +56,7 @@ def test_at_first_it_offers_the_usual_experiment(app):
 
 
 @pytest.mark.parametrize(
-    "experiment", [Experiment(), OTHER, OTHER.model_copy(update={"learning_rate": None, "cut": 0})]
+    "experiment", [Experiment(), OTHER, OTHER.model_copy(update={"learning_rate": None, "cut": 0}), PUBLISHED]
 )
 def test_a_link_restores_everything(app, experiment):
     at = app("compare", **experiment.to_query())

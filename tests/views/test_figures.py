@@ -30,7 +30,7 @@ def test_accuracy_shows_every_seed_the_mean_and_guessing():
     shown = sorted(x for trace in figure.data if trace.mode == "markers" for x in trace.x)
     assert shown == pytest.approx(sorted(100 * record.test_accuracy for record in RECORDS))
     diamonds = [trace for trace in figure.data if trace.mode == "markers+text"]
-    assert len(diamonds) == len(STRATEGIES)
+    assert len(diamonds) == len(samples.ALL_ARMS)
     scratch = [record.test_accuracy for record in RECORDS if record.strategy == "scratch"]
     assert diamonds[0].x[0] == pytest.approx(100 * sum(scratch) / 3)
     assert "guessing 10.0 %" in texts(figure)
@@ -114,7 +114,7 @@ def test_every_strategy_keeps_its_colour_and_dash():
     assert len(looks) == len(STRATEGIES)
     figure = views.curves_figure(views.points_of(RECORDS), levels=views.levels_of(RECORDS))
     lines = {trace.name: trace.line for trace in figure.data if trace.name}
-    for item in STRATEGIES.values():
+    for item in (STRATEGIES[name] for name in samples.ALL_ARMS):
         assert lines[item.title].color == item.colour
         assert lines[item.title].dash == item.dash
 

@@ -96,6 +96,11 @@ def batch_order(count: int, batch_size: int, steps: int, seed: int) -> NDArray[n
 
     Returns:
         Positions in ``[0, count)``, shape (steps, batch_size): one random pass over all images after another.
+
+    Example:
+        >>> order = batch_order(count=6, batch_size=3, steps=4, seed=0)
+        >>> order.shape, sorted(order[:2].reshape(-1).tolist())
+        ((4, 3), [0, 1, 2, 3, 4, 5])
     """
     rng = np.random.default_rng([seed, 2])
     needed = steps * batch_size

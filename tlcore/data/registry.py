@@ -7,8 +7,8 @@ A name means the thing: `mnist` is MNIST or an error that says how to get it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tlcore.data.sources import Arrays
+    from tlcore.data.sources import Arrays, Choose
 
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -40,6 +40,7 @@ class DatasetSpec:
         smallest_class: Training images in the class that has the fewest.
         mirrored: Whether a mirrored picture still shows its class (a car does, a digit does not): source models learn
             such sets with random shifts and mirroring.
+        source_only: Whether it is a control that holds nothing worth learning: it may be a source, never a target.
         kind: ``real``, or ``generated`` for pictures drawn by this project (pages show a badge).
         load: Reads or makes the arrays.
         looks: Where it may be found without a network, checked quickly: the provenance, or None.
@@ -55,6 +56,7 @@ class DatasetSpec:
     load: Callable[[], Arrays]
     looks: Callable[[], str | None]
     mirrored: bool = False
+    source_only: bool = False
 
     @property
     def observation_per_class(self) -> int:
@@ -90,7 +92,7 @@ class Dataset:
     sha256: str
 
 
-DATASETS: dict[str, DatasetSpec] = {
+_WHOLE = {
     spec.name: spec
     for spec in (
         DatasetSpec(
@@ -188,6 +190,121 @@ DATASETS: dict[str, DatasetSpec] = {
 }
 
 
+def _part(
+    name: str,
+    title: str,
+    sentence: str,
+    whole: str,
+    read: Callable[[Choose], Arrays],
+    labels: tuple[int, ...],
+    least: int,
+) -> DatasetSpec:
+    """Some classes of a registered dataset; `least` is the training images in the smallest of them."""
+    spec = _WHOLE[whole]
+    classes = tuple(spec.classes[label] for label in labels)
+    load = partial(sources.some_classes, read, labels)
+    return replace(spec, name=name, title=title, sentence=sentence, classes=classes, smallest_class=least, load=load)
+
+
+def _shuffled(name: str) -> DatasetSpec:
+    """A registered dataset with its training labels shuffled: the same pictures, nothing to learn but each by heart."""
+    spec = _WHOLE[name]
+    return replace(
+        spec,
+        name=f"{name}_shuffled",
+        title=f"{spec.title}, labels shuffled",
+        sentence=f"Control, a source only: the pictures of {spec.title} with the training labels dealt out at random, "
+        "so that a class means nothing; the test labels are true.",
+        load=partial(sources.shuffled, spec.load),
+        source_only=True,
+    )
+
+
+def _noise(name: str, title: str, colours: str, shape: tuple[int, int, int]) -> DatasetSpec:
+    count = sources.NOISE_TRAIN + sources.NOISE_TEST
+    return DatasetSpec(
+        name,
+        title,
+        f"Control, a source only: {count:,} {colours} pictures of random pixels with random labels; always here.",
+        tuple(f"noise {label}" for label in range(10)),
+        shape,
+        sources.NOISE_TRAIN // 10,
+        "generated",
+        partial(sources.noise, shape),
+        sources.find_drawn,
+        source_only=True,
+    )
+
+
+# Two of the four vehicles and three of the six animals, drawn once by lot: two tasks that are alike and share no class.
+CIFAR_A, CIFAR_B = (0, 4, 5, 7, 8), (1, 2, 3, 6, 9)
+CIFAR_ANIMALS, CIFAR_VEHICLES = (2, 3, 4, 5, 6, 7), (0, 1, 8, 9)
+_PARTS = (
+    _part(
+        "mnist_low",
+        "MNIST digits 0–4",
+        "Handwritten digits 0 to 4 of MNIST; shares no picture with the digits 5 to 9.",
+        "mnist",
+        sources.mnist,
+        (0, 1, 2, 3, 4),
+        5842,
+    ),
+    _part(
+        "mnist_high",
+        "MNIST digits 5–9",
+        "Handwritten digits 5 to 9 of MNIST; shares no picture with the digits 0 to 4.",
+        "mnist",
+        sources.mnist,
+        (5, 6, 7, 8, 9),
+        5421,
+    ),
+    _part(
+        "cifar10_a",
+        "CIFAR-10, half A",
+        "Airplanes, deer, dogs, horses and ships: five classes of CIFAR-10 drawn by lot; half B has the other five.",
+        "cifar10",
+        sources.cifar10,
+        CIFAR_A,
+        5000,
+    ),
+    _part(
+        "cifar10_b",
+        "CIFAR-10, half B",
+        "Cars, birds, cats, frogs and trucks: five classes of CIFAR-10 drawn by lot; half A has the other five.",
+        "cifar10",
+        sources.cifar10,
+        CIFAR_B,
+        5000,
+    ),
+    _part(
+        "cifar10_animals",
+        "Animals (CIFAR-10)",
+        "The six animals of CIFAR-10: birds, cats, deer, dogs, frogs and horses.",
+        "cifar10",
+        sources.cifar10,
+        CIFAR_ANIMALS,
+        5000,
+    ),
+    _part(
+        "cifar10_vehicles",
+        "Vehicles (CIFAR-10)",
+        "The four kinds of things in CIFAR-10 that people made: airplanes, cars, ships and trucks.",
+        "cifar10",
+        sources.cifar10,
+        CIFAR_VEHICLES,
+        5000,
+    ),
+)
+_CONTROLS = (
+    _shuffled("mnist"),
+    _shuffled("fashion_mnist"),
+    _shuffled("cifar10_cars"),
+    _noise("noise_grey", "Noise, grey", "grey", (28, 28, 1)),
+    _noise("noise_colour", "Noise, colour", "colour", (32, 32, 3)),
+)
+DATASETS: dict[str, DatasetSpec] = _WHOLE | {spec.name: spec for spec in (*_PARTS, *_CONTROLS)}
+
+
 def get_dataset(name: str) -> DatasetSpec:
     """Find a dataset's description by name.
 
@@ -206,7 +323,7 @@ def get_dataset(name: str) -> DatasetSpec:
         raise UserError(unknown_name("dataset", name, DATASETS)) from None
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)  # a source and a target: CIFAR-10 alone is 184 MB, in every process that trains
 def load(name: str) -> Dataset:
     """Read a dataset, from wherever it is found first.
 
@@ -225,14 +342,15 @@ def load(name: str) -> Dataset:
     x_test, y_test = _checked(spec, arrays.x_test, arrays.y_test)
     digest = hashlib.sha256()
     for array in (x_train, y_train, x_test, y_test):
-        digest.update(str(array.shape).encode() + array.tobytes())
+        digest.update(str(array.shape).encode())
+        digest.update(array.data.cast("B"))  # in place: `tobytes` would hold every picture twice
     return Dataset(spec, x_train, y_train, x_test, y_test, arrays.provenance, digest.hexdigest())
 
 
 def _checked(
     spec: DatasetSpec, x: NDArray[np.uint8], y: NDArray[np.integer]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    images = x if x.ndim == 4 else x[..., None]
+    images = np.ascontiguousarray(x if x.ndim == 4 else x[..., None])
     labels = y.reshape(-1).astype(np.int64)
     if images.dtype != np.uint8 or images.shape[1:] != spec.shape or len(images) != len(labels):
         raise UserError(

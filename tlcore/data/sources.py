@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Labels = NDArray[np.uint8]
+    Choose = Callable[[Labels], NDArray[np.int64]]  # from all labels of a split to the rows to keep, ascending
+
 # What NumPy and zipfile raise for files that are damaged or something else.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile)
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 CIFAR_ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 DRAWN_TRAIN, DRAWN_TEST = 1400, 300
+NOISE_TRAIN, NOISE_TEST = 10_000, 2_000
+BLOCK = 1000  # pictures read at a time where only some are kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +89,73 @@ def _keras_cache() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[np.uint8]]:
+@dataclass(frozen=True, eq=False)
+class _Contents:
+    """What a file holds: the rows that were asked for, and what tells whether it is the right file.
+
+    Args:
+        arrays: By the names in `KEYS`, the chosen rows only.
+        y_train: All training labels.
+        y_test: All test labels.
+        mean: Mean of all training pixels.
+    """
+
+    arrays: dict[str, NDArray[np.uint8]]
+    y_train: Labels
+    y_test: Labels
+    mean: float
+
+
+def _read_npz(path: Path, choose: Choose | None = None) -> _Contents:
+    """Read a file of four arrays; with `choose`, the rows that are not wanted are never in memory together."""
     try:
         # Opened here, for NumPy leaves a file open that turns out not to be an archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in KEYS}
+            labels: dict[str, Labels] = {split: archive[f"y_{split}"].reshape(-1) for split in ("train", "test")}
+            if any(y.dtype != np.uint8 for y in labels.values()):
+                raise TypeError("labels are not bytes")
+            arrays: dict[str, NDArray[np.uint8]] = {}
+            means: dict[str, float] = {}
+            for split, y in labels.items():
+                rows = None if choose is None else choose(y)
+                arrays[f"x_{split}"], means[split] = _read_images(archive.zip, f"x_{split}.npy", len(y), rows)
+                arrays[f"y_{split}"] = y if rows is None else y[rows]
     except UNREADABLE as error:
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}): replace it by a file with the arrays {', '.join(KEYS)}"
         ) from None
+    return _Contents(arrays, labels["train"], labels["test"], means["train"])
+
+
+def _read_images(
+    archive: zipfile.ZipFile, member: str, count: int, rows: NDArray[np.int64] | None
+) -> tuple[NDArray[np.uint8], float]:
+    """Read some rows (None for all) of an array of `count` pictures, and the mean of all its pixels."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{member} has format {version}")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype != np.uint8 or fortran_order or shape[:1] != (count,):
+            raise ValueError(f"{member} is not one picture of bytes for each label")
+        size = math.prod(shape[1:])
+        images = np.empty((count if rows is None else len(rows), *shape[1:]), dtype=np.uint8)
+        total = 0
+        for first in range(0, count, BLOCK):
+            length = min(BLOCK, count - first)
+            read = file.read(length * size)
+            if len(read) != length * size:
+                raise EOFError(member)
+            block = np.frombuffer(read, dtype=np.uint8).reshape(length, *shape[1:])
+            total += int(block.sum(dtype=np.uint64))
+            if rows is None:
+                images[first : first + length] = block
+            else:
+                start, stop = np.searchsorted(rows, (first, first + length))
+                images[start:stop] = block[rows[start:stop] - first]
+        if file.read(1):  # reading to the end also checks the archive's own checksum
+            raise ValueError(f"{member} is longer than it says")
+    return images, total / max(1, count * size)
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
@@ -106,32 +170,38 @@ def _write_npz(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         raise UserError(f"cannot write {path} ({error.strerror}): make room on the disk or set TLCORE_HOME") from None
 
 
-def _verify(name: str, arrays: Mapping[str, NDArray[np.uint8]], where: str) -> None:
+def _verify(name: str, found: _Contents, where: str) -> None:
     facts = _FACTS[name]
-    if any(arrays[key].dtype != np.uint8 or not arrays[key].size for key in KEYS):
-        raise UserError(f"{where} does not hold {name}'s bytes: replace it or delete it, and it is downloaded again")
-    train, test = (tuple(np.bincount(arrays[key].reshape(-1)).tolist()) for key in ("y_train", "y_test"))
-    mean = float(arrays["x_train"].mean(dtype=np.float64))
-    if train != facts.train or test != facts.test or abs(mean - facts.mean) > facts.tolerance:
+    train, test = (tuple(np.bincount(labels).tolist()) for labels in (found.y_train, found.y_test))
+    if train != facts.train or test != facts.test or abs(found.mean - facts.mean) > facts.tolerance:
         raise UserError(
-            f"{where} is not {name} (its class counts or its mean pixel, {mean:.4f} for {facts.mean}, are another "
-            "dataset's): replace it or delete it, and it is downloaded again"
+            f"{where} is not {name} (its class counts or its mean pixel, {found.mean:.4f} for {facts.mean}, are "
+            "another dataset's): replace it or delete it, and it is downloaded again"
         )
 
 
-def _real(name: str, download: Callable[[], tuple[tuple[NDArray[np.uint8], ...], ...]], missing: str) -> Arrays:
+def _real(
+    name: str,
+    download: Callable[[], tuple[tuple[NDArray[np.uint8], ...], ...]],
+    missing: str,
+    choose: Choose | None,
+) -> Arrays:
     path = _local_npz(name)
     if path is not None:
-        arrays = _read_npz(path)
-        _verify(name, arrays, str(path))
-        return Arrays(**arrays, provenance=f"local file {path.name}")
+        found = _read_npz(path, choose)
+        _verify(name, found, str(path))
+        return Arrays(**found.arrays, provenance=f"local file {path.name}")
     try:
         (x_train, y_train), (x_test, y_test) = download()
     except Exception as error:  # keras.utils.get_file raises a bare Exception when the network is absent
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(f"{name} is not on this machine and could not be downloaded ({reason}): {missing}") from None
+    y_train, y_test = y_train.reshape(-1), y_test.reshape(-1)
     arrays: dict[str, NDArray[np.uint8]] = dict(zip(KEYS, (x_train, y_train, x_test, y_test), strict=True))
-    _verify(name, arrays, "the download")
+    _verify(name, _Contents(arrays, y_train, y_test, float(x_train.mean(dtype=np.float64))), "the download")
+    if choose is not None:
+        train, test = choose(y_train), choose(y_test)
+        x_train, y_train, x_test, y_test = x_train[train], y_train[train], x_test[test], y_test[test]
     return Arrays(x_train, y_train, x_test, y_test, "keras.datasets")
 
 
@@ -146,15 +216,15 @@ def find_mnist() -> str | None:
     return str(path) if path else None
 
 
-def mnist() -> Arrays:
-    """MNIST (LeCun et al. 1998), from a local file or `keras.datasets`."""
+def mnist(choose: Choose | None = None) -> Arrays:
+    """MNIST (LeCun et al. 1998), or some rows of it, from a local file or `keras.datasets`."""
 
     def download() -> tuple[tuple[NDArray[np.uint8], ...], ...]:
         from keras.datasets import mnist as dataset  # Keras only where a download is needed: pages list datasets too
 
         return dataset.load_data()
 
-    return _real("mnist", download, _put_npz("mnist"))
+    return _real("mnist", download, _put_npz("mnist"), choose)
 
 
 def find_fashion_mnist() -> str | None:
@@ -175,7 +245,7 @@ def fashion_mnist() -> Arrays:
 
         return dataset.load_data()
 
-    return _real("fashion_mnist", download, _put_npz("fashion_mnist"))
+    return _real("fashion_mnist", download, _put_npz("fashion_mnist"), None)
 
 
 def find_cifar10() -> str | None:
@@ -187,8 +257,8 @@ def find_cifar10() -> str | None:
     return str(cached) if cached.is_file() else None
 
 
-def cifar10() -> Arrays:
-    """CIFAR-10 (Krizhevsky 2009), from a local file, a zip of JPEG copies, or `keras.datasets`."""
+def cifar10(choose: Choose | None = None) -> Arrays:
+    """CIFAR-10 (Krizhevsky 2009), or some rows of it, from a local file, a zip of JPEG copies, or `keras.datasets`."""
 
     def download() -> tuple[tuple[NDArray[np.uint8], ...], ...]:
         from keras.datasets import cifar10 as dataset
@@ -200,12 +270,12 @@ def cifar10() -> Arrays:
         unpacked = _cache() / f"cifar10-jpeg-{archive.stat().st_size}.npz"
         if not unpacked.is_file():
             _write_npz(unpacked, _unpack_jpeg(archive))
-        arrays = _read_npz(unpacked)
-        _verify("cifar10", arrays, str(archive))
-        return Arrays(**arrays, provenance=f"local file {archive.name} (JPEG copies)")
+        found = _read_npz(unpacked, choose)
+        _verify("cifar10", found, str(archive))
+        return Arrays(**found.arrays, provenance=f"local file {archive.name} (JPEG copies)")
     if _local_npz("cifar10") is None:
         _refuse_damaged_archive()
-    return _real("cifar10", download, _put_npz("cifar10"))
+    return _real("cifar10", download, _put_npz("cifar10"), choose)
 
 
 def _refuse_damaged_archive() -> None:
@@ -228,25 +298,27 @@ def _unpack_jpeg(archive: Path) -> dict[str, NDArray[np.uint8]]:
 
     from tlcore.data.registry import CIFAR_CLASSES
 
-    pictures: dict[str, list[NDArray[np.uint8]]] = {"train": [], "test": []}
-    labels: dict[str, list[int]] = {"train": [], "test": []}
+    arrays: dict[str, NDArray[np.uint8]] = {}
     try:
         with zipfile.ZipFile(archive) as content:
+            names: dict[str, list[list[str]]] = {split: [[] for _ in CIFAR_CLASSES] for split in ("train", "test")}
             for name in sorted(content.namelist(), key=lambda name: (len(name), name)):
                 split, label, file = name.split("/")
-                if file.endswith(".jpg") and split in pictures and label in CIFAR_CLASSES:
+                if file.endswith(".jpg") and split in names and label in CIFAR_CLASSES:
+                    names[split][CIFAR_CLASSES.index(label)].append(name)
+            for split, classes in names.items():
+                counts = [len(group) for group in classes]
+                # Every picture is decoded into its place: a list of them, stacked and sorted, would be three copies.
+                images = np.empty((sum(counts), 32, 32, 3), dtype=np.uint8)
+                for image, name in zip(images, (name for group in classes for name in group), strict=True):
                     with Image.open(io.BytesIO(content.read(name))) as picture:
-                        pictures[split].append(np.asarray(picture.convert("RGB")))
-                    labels[split].append(CIFAR_CLASSES.index(label))
+                        image[:] = np.asarray(picture.convert("RGB"))
+                arrays[f"x_{split}"] = images
+                arrays[f"y_{split}"] = np.repeat(np.arange(len(counts), dtype=np.uint8), counts)
     except UNREADABLE as error:
         raise UserError(f"{archive} cannot be read ({type(error).__name__}): replace it") from None
-    if not (pictures["train"] and pictures["test"]):
+    if not (arrays["y_train"].size and arrays["y_test"].size):
         raise UserError(f"{archive} holds no pictures named train/CLASS/NUMBER.jpg and test/…: replace it")
-    arrays: dict[str, NDArray[np.uint8]] = {}
-    for split in ("train", "test"):
-        order = np.argsort(labels[split], kind="stable")
-        arrays[f"x_{split}"] = np.stack(pictures[split])[order]
-        arrays[f"y_{split}"] = np.asarray(labels[split], dtype=np.uint8)[order]
     return arrays
 
 
@@ -259,10 +331,8 @@ def _vehicle_task(positive: int) -> Arrays:
     The cars task takes nine tenths of the cars and the first half of the eight classes that are neither car nor truck;
     the trucks task takes as many trucks, the other tenth of the cars and the second half of the eight classes.
     """
-    everything = cifar10()
-    arrays: dict[str, NDArray[np.uint8]] = {}
-    for split in ("train", "test"):
-        x, y = getattr(everything, f"x_{split}"), getattr(everything, f"y_{split}").reshape(-1)
+
+    def choose(y: Labels) -> NDArray[np.int64]:
         rows = {label: np.flatnonzero(y == label) for label in range(10)}
         size = 9 * len(rows[positive]) // 10
         first_half = positive == CAR
@@ -270,9 +340,11 @@ def _vehicle_task(positive: int) -> Arrays:
         others = [part[: len(part) // 2] if first_half else part[len(part) // 2 :] for part in others]
         groups = others if first_half else [rows[CAR][size:], *others]
         negatives = np.concatenate([group[: -(-size // len(groups))] for group in groups])[:size]
-        index = np.sort(np.concatenate([rows[positive][:size], negatives]))
-        arrays[f"x_{split}"], arrays[f"y_{split}"] = x[index], (y[index] == positive).astype(np.uint8)
-    return Arrays(**arrays, provenance=everything.provenance)
+        return np.sort(np.concatenate([rows[positive][:size], negatives]))
+
+    arrays = cifar10(choose)
+    train, test = ((y == positive).astype(np.uint8) for y in (arrays.y_train, arrays.y_test))
+    return replace(arrays, y_train=train, y_test=test)
 
 
 def cifar10_cars() -> Arrays:
@@ -283,6 +355,45 @@ def cifar10_cars() -> Arrays:
 def cifar10_trucks() -> Arrays:
     """Truck or not, its negatives including cars that the cars task never shows."""
     return _vehicle_task(TRUCK)
+
+
+def some_classes(whole: Callable[[Choose], Arrays], labels: tuple[int, ...]) -> Arrays:
+    """All pictures of some classes of a dataset.
+
+    Args:
+        whole: Reads the dataset's chosen rows.
+        labels: The classes, ascending; they become 0, 1, ...
+
+    Returns:
+        The arrays.
+    """
+    arrays = whole(lambda y: np.flatnonzero(np.isin(y, labels)))
+    train, test = (np.searchsorted(labels, y).astype(np.uint8) for y in (arrays.y_train, arrays.y_test))
+    return replace(arrays, y_train=train, y_test=test)
+
+
+def shuffled(whole: Callable[[], Arrays]) -> Arrays:
+    """A dataset whose training labels are dealt out anew, as many of each class.
+
+    The test labels stay true, so that what was learned from the others scores at chance there.
+
+    Args:
+        whole: Reads the dataset.
+
+    Returns:
+        Its arrays, the training labels permuted, always in the same way.
+    """
+    arrays = whole()
+    labels = arrays.y_train.reshape(-1)[_mixed(len(arrays.y_train), SHUFFLE)]
+    return replace(arrays, y_train=labels, provenance=f"{arrays.provenance}, training labels shuffled")
+
+
+SHUFFLE, NOISE = 0, 1  # first word of the random key
+
+
+def _mixed(count: int, *key: int) -> NDArray[np.int64]:
+    """A permutation that no version of NumPy changes: only the bit generators promise that."""
+    return np.argsort(np.random.PCG64(key).random_raw(count), kind="stable")
 
 
 def find_uci_digits() -> str | None:
@@ -332,4 +443,22 @@ def _drawn(name: str, draw: Callable[[int, int], tuple[NDArray[np.uint8], NDArra
     if not path.is_file():
         pictures = (*draw(DRAWN_TRAIN, 0), *draw(DRAWN_TEST, 1))
         _write_npz(path, dict(zip(KEYS, pictures, strict=True)))
-    return Arrays(**_read_npz(path), provenance=f"drawn by tlcore, version {drawn.VERSION}")
+    return Arrays(**_read_npz(path).arrays, provenance=f"drawn by tlcore, version {drawn.VERSION}")
+
+
+def noise(shape: tuple[int, int, int]) -> Arrays:
+    """Pictures without content: every byte uniform and independent, ten classes of equal size dealt out at random.
+
+    Args:
+        shape: Height, width and channels; a multiple of 8 bytes.
+
+    Returns:
+        The arrays, the same on every machine.
+    """
+    arrays: list[NDArray[np.uint8]] = []
+    for part, count in enumerate((NOISE_TRAIN, NOISE_TEST)):
+        words = np.random.PCG64([NOISE, part, *shape]).random_raw(count * math.prod(shape) // 8)
+        arrays.append(words.astype("<u8", copy=False).view(np.uint8).reshape(count, *shape))
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        arrays.append(labels[_mixed(count, NOISE, part, *shape, 1)])
+    return Arrays(*arrays, provenance="drawn by tlcore, seeded noise")

@@ -52,6 +52,11 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
     Raises:
         ValueError: If there is no value, one is not finite, or the level is out of range.
+
+    Example:
+        >>> interval = mean_interval([0.70, 0.74, 0.75])
+        >>> round(interval.mean, 3), round(interval.low, 3), round(interval.high, 3)
+        (0.73, 0.664, 0.796)
     """
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0:
@@ -80,6 +85,12 @@ def paired_interval(treatment: Sequence[float], baseline: Sequence[float], level
 
     Raises:
         ValueError: If the lengths differ, or as `mean_interval`.
+
+    Example:
+        >>> verdict(paired_interval([0.80, 0.82, 0.79], [0.70, 0.71, 0.70]))
+        'helps'
+        >>> verdict(paired_interval([0.80, 0.70, 0.75], [0.75, 0.72, 0.74]))
+        'no clear difference'
     """
     if len(treatment) != len(baseline):
         raise ValueError(f"{len(treatment)} and {len(baseline)} values cannot be paired")

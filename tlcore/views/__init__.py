@@ -8,7 +8,7 @@ from tlcore.views.accuracy import accuracy_figure, differences_figure
 from tlcore.views.common import is_transfer, title_of
 from tlcore.views.confusion import confusion_figure
 from tlcore.views.curves import curves_figure, levels_of, live_options, points_of
-from tlcore.views.network import NetworkRow, network_figure, planned_network, recorded_network
+from tlcore.views.network import NetworkRow, network_figure, origin_words, planned_network, recorded_network
 from tlcore.views.tables import confusion_table, curves_table, differences_table, results_table
 from tlcore.views.words import (
     accuracy_sentence,
@@ -40,6 +40,7 @@ __all__ = [
     "live_options",
     "live_sentence",
     "network_figure",
+    "origin_words",
     "planned_network",
     "points_of",
     "provenance_sentence",

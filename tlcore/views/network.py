@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from tlcore.models.registry import get_backbone
+from tlcore.policy import Mode, Origin
 from tlcore.strategies import STRATEGIES
 from tlcore.views.common import by_strategy, layout, look_of, tinted, title_of, wrapped
 
@@ -32,8 +34,8 @@ class Box:
     """
 
     column: str
-    origin: Literal["transferred", "random"]
-    mode: Literal["frozen", "trained"]
+    origin: Origin
+    mode: Mode
     parameters: int | None = None
 
 
@@ -85,12 +87,8 @@ def planned_network(strategies: Sequence[str], backbone: Backbone, cut: int | No
     for strategy in strategies:
         recipe = STRATEGIES[strategy].recipe(backbone, cut)
         boxes = tuple(
-            Box(
-                stage,
-                recipe.origin(stage),
-                "trained" if any(phase.policy.mode(stage) == "trained" for phase in recipe.phases) else "frozen",
-            )
-            for stage in backbone.stage_names
+            Box(stage, recipe.origin(stage), recipe.mode(stage))
+            for stage in (get_backbone(backbone.student) if recipe.small else backbone).stage_names
         )
         head = Box(
             HEAD, "transferred" if recipe.head == "source" else "random", "trained" if recipe.phases else "frozen"
@@ -112,7 +110,10 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
         The figure.
     """
     figure = go.Figure()
-    columns = list(dict.fromkeys(box.column for row in rows for box in row.boxes))
+    # The longest network gives the order: a smaller one has some of its stages.
+    longest_first = sorted(rows, key=lambda row: -len(row.boxes))
+    columns = list(dict.fromkeys(box.column for row in longest_first for box in row.boxes))
+    columns.sort(key=lambda column: column == HEAD)
     notes: list[dict[str, Any]] = []
     for at, row in enumerate(rows):
         colour = look_of(row.strategy).colour
@@ -131,7 +132,7 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
                 "color": [tinted(colour, 0.3 if box.origin == "transferred" else 0.0) for box in row.boxes],
                 "line": {"color": colour, "width": 2},
             },
-            customdata=[[box.column, _origin(box), box.mode, _count(box)] for box in row.boxes],
+            customdata=[[box.column, origin_words(box), box.mode, _count(box)] for box in row.boxes],
             hovertemplate=(
                 f"<b>{title_of(row.strategy)}</b><br>%{{customdata[0]}}: %{{customdata[1]}}, %{{customdata[2]}}"
                 "<br>%{customdata[3]}<extra></extra>"
@@ -152,7 +153,7 @@ def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
             hoverinfo="skip",
         )
         for box in row.boxes:
-            lines = [f"<b>{box.mode}</b>", "from<br>source" if box.origin == "transferred" else "fresh"]
+            lines = [f"<b>{box.mode}</b>", wrapped(origin_words(box), 8)]
             if box.parameters is not None:
                 lines.append(f"{box.parameters:,}")
             notes.append(_note(places[box.column] + 0.5, at, "<br>".join(lines)))
@@ -183,8 +184,14 @@ def _note(x: float, y: float, text: str) -> dict[str, Any]:
     return {"x": x, "y": y, "text": text, "showarrow": False, "font": {"size": 12}}
 
 
-def _origin(box: Box) -> str:
-    return "weights from the source" if box.origin == "transferred" else "fresh random weights"
+def origin_words(box: Box) -> str:
+    """Where a box's first weights come from, in two or three words."""
+    return {
+        "transferred": "from source",
+        "random": "fresh",
+        "matched": "fresh, source's scale",
+        "own": "from own net",
+    }[box.origin]
 
 
 def _count(box: Box) -> str:

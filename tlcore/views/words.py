@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
-from tlcore.data.registry import DATASETS
+from tlcore.data.external import SOURCES
 from tlcore.metrics.stats import mean_interval
 from tlcore.views.common import by_strategy, interval_text, is_transfer, percent, points, title_of
 from tlcore.views.curves import bands
@@ -160,7 +160,7 @@ def live_sentence(looks: Sequence[tuple[str, int, CurvePoint]]) -> str:
 
 def experiment_title(experiment: Experiment) -> str:
     """Source and target in words: ``MNIST digits → Fashion-MNIST``."""
-    return f"{DATASETS[experiment.source].title} → {DATASETS[experiment.target].title}"
+    return f"{SOURCES[experiment.source].title} → {SOURCES[experiment.target].title}"
 
 
 def differing_settings(first: Experiment, second: Experiment) -> list[tuple[str, str, str]]:
@@ -223,5 +223,5 @@ def _shown(field: str, value: object) -> str:
         items = cast("tuple[Any, ...]", value)
         return ", ".join(title_of(item) if field == "strategies" else f"{item:g}" for item in items)
     if field in ("source", "target"):
-        return DATASETS[str(value)].title
+        return SOURCES[str(value)].title
     return str(value)

@@ -1,0 +1,153 @@
+"""What training changed: weights and features by stage, and what is left of the source's task."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlcore.data import get_dataset, load
+from tlcore.data.external import IMAGENET
+from tlcore.loops import Forward
+from tlcore.metrics.similarity import debiased_cka, relative_change
+from tlcore.models.build import HEAD, build_model, set_weights, weights_sha256
+from tlcore.train import accuracy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from tlcore.models.build import Shape, Weights
+    from tlcore.models.registry import Backbone
+    from tlcore.pretrain import Checkpoint
+
+WATCHED = 256  # observation images whose features are compared
+SOURCE_TEST = 2000  # source test images that forgetting is measured on
+
+
+def weight_changes(before: Weights, after: Weights, stages: Sequence[str]) -> dict[str, float]:
+    """How far each stage's weights moved, ``‖w - w₀‖ / ‖w₀‖`` over all of its arrays.
+
+    Args:
+        before: Arrays by stage.
+        after: The same after training.
+        stages: Names of the stages to compare.
+
+    Returns:
+        The change by stage; stages whose weights are no longer finite, or started at zero, are left out.
+    """
+    changes: dict[str, float] = {}
+    for name in stages:
+        moved = sum(
+            float(np.square(b.astype(np.float64) - a).sum()) for a, b in zip(before[name], after[name], strict=True)
+        )
+        size = sum(float(np.square(array.astype(np.float64)).sum()) for array in before[name])
+        if size > 0 and np.isfinite(moved):
+            changes[name] = float(np.sqrt(moved / size))
+    return changes
+
+
+def feature_changes(
+    network: Backbone, shape: Shape, before: Weights, after: Weights, images: NDArray[np.uint8]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """How far the outputs of each stage moved on the same images.
+
+    Args:
+        network: The network that both sets of weights belong to.
+        shape: Height, width, channels of the images.
+        before: Arrays by stage.
+        after: The same after training.
+        images: uint8, shape (n, height, width, channels); n at least 4.
+
+    Returns:
+        ``mean ‖f - f₀‖² / mean ‖f₀‖²`` by stage, and the debiased linear CKA of the two by stage. Stages whose outputs
+        are constant or not finite are left out.
+    """
+    change: dict[str, float] = {}
+    alike: dict[str, float] = {}
+    old: NDArray[np.float32] | NDArray[np.uint8] = images[:WATCHED]
+    new = old
+    for index, name in enumerate(network.stage_names):
+        stage = _stage(network, shape, index)
+        same_input = new is old
+        set_weights(stage.model, before)
+        old, given = stage(old), new
+        if same_input and all(np.array_equal(a, b) for a, b in zip(before[name], after[name], strict=True)):
+            new = old
+            change[name], alike[name] = 0.0, 1.0
+            continue
+        set_weights(stage.model, after)
+        new = stage(given)
+        if not np.isfinite(new).all():
+            break
+        flat_old, flat_new = _as_rows(network, old), _as_rows(network, new)
+        if flat_old.std() > 0:
+            change[name] = relative_change(flat_old, flat_new)
+        try:
+            alike[name] = debiased_cka(flat_old, flat_new)
+        except ValueError:
+            continue  # a stage without variance resembles nothing
+    return change, alike
+
+
+def remembered(checkpoint: Checkpoint, network: Backbone, shape: Shape, source: str, after: Weights) -> float | None:
+    """Accuracy on the source's task with the stages as they are now and the source's own head.
+
+    Args:
+        checkpoint: The source model.
+        network: Its backbone.
+        shape: Height, width, channels of its images.
+        source: Name of the source dataset.
+        after: Arrays of all stages after training.
+
+    Returns:
+        Accuracy on the first `SOURCE_TEST` of the source's test images, in [0, 1]; None where they are not on this
+        machine, or the source model has no head.
+    """
+    if source == IMAGENET or HEAD not in checkpoint.weights or get_dataset(source).looks() is None:
+        return None
+    head = checkpoint.weights[HEAD]
+    weights = {name: after[name] for name in network.stage_names} | {HEAD: head}
+    return _source_accuracy(_Hashed(weights), network, shape, source)
+
+
+class _Hashed:
+    """Weights that a cache can tell apart."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self._sha256 = weights_sha256(weights)
+
+    def __hash__(self) -> int:
+        return hash(self._sha256)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashed) and other._sha256 == self._sha256
+
+
+@lru_cache(maxsize=8)  # the source model itself is asked for by every arm
+def _source_accuracy(hashed: _Hashed, network: Backbone, shape: Shape, source: str) -> float:
+    dataset = load(source)
+    whole = whole_network(network, shape, hashed.weights[HEAD][-1].size)
+    set_weights(whole.model, hashed.weights)
+    return accuracy(whole(dataset.x_test[:SOURCE_TEST]), dataset.y_test[:SOURCE_TEST])
+
+
+@lru_cache(maxsize=4)
+def whole_network(network: Backbone, shape: Shape, classes: int) -> Forward:
+    """A network with a head, to be given weights and asked for its logits; one for all who ask."""
+    return Forward(build_model(network, shape, classes, "float32"))
+
+
+@lru_cache(maxsize=32)
+def _stage(network: Backbone, shape: Shape, index: int) -> Forward:
+    return Forward(build_model(network, shape, None, "float32", index, index + 1))
+
+
+def _as_rows(network: Backbone, features: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What a head of this network would see: channel means where it pools, every number where it does not."""
+    if features.ndim == 4 and network.pooling == "average":
+        return features.mean(axis=(1, 2))
+    return features.reshape(len(features), -1).astype(np.float32, copy=False)
