@@ -326,8 +326,8 @@ def proxy_a_distance(
 def weighted_tau(scores: ArrayLike, gains: ArrayLike) -> float:
     """How well the order of the scores agrees with the order of the measured gains, the top counting most.
 
-    Kendall's τ with each exchange weighted by ``1/(r+1) + 1/(s+1)`` for ranks r and s from the top (Vigna 2015), the
-    mean over ranking by score and by gain: `scipy.stats.weightedtau`.
+    Kendall's τ with each pair weighted by ``1/(r+1) + 1/(s+1)`` for the ranks r and s of its two, 0 at the top (Vigna
+    2015), the mean over ranking by score and by gain: `scipy.stats.weightedtau`.
 
     Args:
         scores: One score a candidate, shape (m,), m at least 3.
