@@ -80,7 +80,7 @@ def feature_changes(
             continue
         set_weights(stage.model, after)
         new = stage(given)
-        if not np.isfinite(new).all():
+        if not (np.isfinite(old).all() and np.isfinite(new).all()):
             break
         flat_old, flat_new = _as_rows(network, old), _as_rows(network, new)
         if flat_old.std() > 0:
@@ -146,8 +146,8 @@ def _stage(network: Backbone, shape: Shape, index: int) -> Forward:
     return Forward(build_model(network, shape, None, "float32", index, index + 1))
 
 
-def _as_rows(network: Backbone, features: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
+def _as_rows(network: Backbone, features: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float64]:
     """What a head of this network would see: channel means where it pools, every number where it does not."""
     if features.ndim == 4 and network.pooling == "average":
-        return features.mean(axis=(1, 2))
-    return features.reshape(len(features), -1).astype(np.float32, copy=False)
+        return features.mean(axis=(1, 2), dtype=np.float64)
+    return features.reshape(len(features), -1).astype(np.float64)

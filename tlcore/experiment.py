@@ -172,7 +172,7 @@ class Experiment(BaseModel):
                 "seen the target's images"
             )
         backbone = get_backbone(self.backbone)
-        if (self.source == IMAGENET) != (getattr(backbone, "family", "small") == "application"):
+        if (self.source == IMAGENET) != (backbone.family == "application"):
             raise ValueError(
                 f"{self.backbone} has no {SOURCES[self.source].title} weights: choose "
                 + ("one of the networks that have" if self.source == IMAGENET else f"source {IMAGENET} for it")
@@ -428,7 +428,8 @@ def _nearest(field: str, text: str) -> float | None:
     value = min(max(number, low), high)
     if isinstance(Experiment.model_fields[field].default, int) or field in ("cut", "source_images", "image_size"):
         return round(value)
-    return value if value > low else None
+    # The lower end of rates and seconds is not itself allowed.
+    return None if value == low and field in ("learning_rate", "seconds") else value
 
 
 def _settle(values: dict[str, Any]) -> tuple[Experiment, list[str]]:
@@ -468,14 +469,14 @@ def _settle_source(values: dict[str, Any]) -> list[str]:
     """Bring network and source together: ImageNet's weights and the networks that have them only go together."""
     notices: list[str] = []
     backbone = get_backbone(values["backbone"])
-    if values["source"] == IMAGENET and getattr(backbone, "family", "small") != "application":
+    if values["source"] == IMAGENET and backbone.family != "application":
         values["source"] = next(
             name for name in (Experiment.model_fields["source"].default, "fashion_mnist") if name != values["target"]
         )
         notices.append(
             f"There are no ImageNet weights of {backbone.name}; the source in the link was set to {values['source']}."
         )
-    elif values["source"] != IMAGENET and getattr(backbone, "family", "small") == "application":
+    elif values["source"] != IMAGENET and backbone.family == "application":
         values["source"] = IMAGENET
         notices.append(f"{backbone.name} starts from ImageNet weights; the source in the link was set to {IMAGENET}.")
     foreign = ("source_images",) if values["source"] == IMAGENET else ("image_size", "weights")

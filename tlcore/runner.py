@@ -182,9 +182,15 @@ def _in_processes(
     listener.start()
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_process, initargs=(events, stop))
     try:
-        pool.submit(_prepare_in_process, experiment).result()
-        futures = [
-            pool.submit(_arm_in_process, experiment, strategy, seed, archive) for strategy, seed in experiment.arms
+        prepared = pool.submit(_prepare_in_process, experiment)
+        if experiment.precision == "auto" and not backend.precision_is_known():
+            prepared.result()  # measured with nothing beside it
+        # Arms that take nothing from the source need not wait until it has been trained.
+        free = [arm for arm in experiment.arms if not experiment.recipe(arm[0]).needs_source]
+        futures = [pool.submit(_arm_in_process, experiment, *arm, archive) for arm in free]
+        prepared.result()
+        futures += [
+            pool.submit(_arm_in_process, experiment, *arm, archive) for arm in experiment.arms if arm not in free
         ]
         return [future.result() for future in futures]
     except Stopped:

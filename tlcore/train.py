@@ -251,15 +251,18 @@ class Program:
 def _optimizer(model: keras.Model, stage_rates: Mapping[str, float]) -> tuple[Any, list[Rate]]:
     """Adam, or one Adam for each stage that has a rate of its own."""
     rest = keras.optimizers.Adam(1e-3)
-    if not stage_rates:
-        rest.build(model.trainable_variables)
-        return rest, [Rate(rest, 1.0)]
-    chosen: dict[int, Any] = {}
     rates = [Rate(rest, 1.0)]
+    chosen: dict[int, Any] = {}
+    # By the model's list: a frozen stage gives none itself, also where its batch normalisation learns.
+    learned = {id(variable) for variable in model.trainable_variables}
     for layer in model.layers:
-        if layer.name in stage_rates and layer.trainable_variables:
+        own = [id(variable) for variable in layer.variables if id(variable) in learned]
+        if layer.name in stage_rates and own:
             rates.append(Rate(keras.optimizers.Adam(1e-3), stage_rates[layer.name]))
-            chosen |= {id(variable): rates[-1].optimizer for variable in layer.trainable_variables}
+            chosen |= dict.fromkeys(own, rates[-1].optimizer)
+    if not chosen:
+        rest.build(model.trainable_variables)
+        return rest, rates
     optimizer = keras.optimizers.MultiOptimizer(lambda variable: chosen.get(id(variable), rest))
     optimizer.build(model.trainable_variables)
     return optimizer, rates

@@ -10,7 +10,8 @@ import pytest
 from tlcore.data import DATASETS, get_dataset, load
 from tlcore.errors import UserError
 
-ALWAYS_HERE = ("uci_digits", "drawn_digits", "drawn_garments")
+ALWAYS_HERE = ("uci_digits", "drawn_digits", "drawn_garments", "noise_grey", "noise_colour")
+SOURCES_ONLY = ("mnist_shuffled", "fashion_mnist_shuffled", "cifar10_cars_shuffled", "noise_grey", "noise_colour")
 EVERY = [name if name in ALWAYS_HERE else pytest.param(name, marks=pytest.mark.real_data) for name in DATASETS]
 every_dataset = pytest.mark.parametrize("name", EVERY)
 
@@ -80,6 +81,23 @@ def test_a_dataset_can_be_shown(name: str) -> None:
     assert len(set(spec.classes)) == len(spec.classes) >= 2
 
 
+def test_what_is_a_source_only_is_said_to_be_one_and_comes_last() -> None:
+    assert tuple(name for name, spec in DATASETS.items() if spec.source_only) == SOURCES_ONLY
+    assert tuple(DATASETS)[-len(SOURCES_ONLY) :] == SOURCES_ONLY
+    for spec in DATASETS.values():
+        assert spec.sentence.startswith("Control, a source only:") == spec.source_only
+
+
+def test_titles_tell_datasets_apart() -> None:
+    assert len({spec.title for spec in DATASETS.values()}) == len(DATASETS)
+
+
+@pytest.mark.parametrize("name", ["noise", "mnist_mixed", "cifar10_c"])
+def test_no_name_is_guessed(name: str) -> None:
+    with pytest.raises(UserError, match=f"unknown dataset '{name}'"):
+        load(name)
+
+
 @pytest.mark.parametrize(
     ("name", "near"), [("mnits", "mnist"), ("fashion-mnist", "fashion_mnist"), ("cifar", "cifar10")]
 )
@@ -88,6 +106,17 @@ def test_an_unknown_name_gives_the_near_ones(name: str, near: str) -> None:
         get_dataset(name)
     with pytest.raises(UserError, match=f"did you mean .*{near}"):
         load(name)
+
+
+def test_a_source_and_a_target_are_kept_and_no_more() -> None:
+    """Each takes up to 184 MB in every process that trains."""
+    load.cache_clear()
+    source, target = load("uci_digits"), load("drawn_digits")
+    assert load("uci_digits") is source
+    assert load("drawn_digits") is target
+    load("noise_grey")
+    assert load.cache_info().currsize == 2
+    load.cache_clear()
 
 
 @pytest.mark.parametrize(("one", "other"), [("drawn_digits", "drawn_garments"), ("uci_digits", "drawn_digits")])

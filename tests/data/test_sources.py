@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tlcore.data import DATASETS, load
 from tlcore.data.sources import KEYS
@@ -74,9 +76,29 @@ def test_absent_and_offline_says_which_file_to_put_where(folder: Path, tmp_path:
     assert all(key in message for key in KEYS)
 
 
-@pytest.mark.parametrize("name", ["cifar10_cars", "cifar10_trucks"])
-def test_a_task_made_from_another_set_asks_for_that_set(folder: Path, name: str) -> None:
-    assert "cifar10.npz" in refused(name)
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("cifar10_cars", "cifar10"),
+        ("cifar10_trucks", "cifar10"),
+        ("cifar10_a", "cifar10"),
+        ("cifar10_animals", "cifar10"),
+        ("cifar10_cars_shuffled", "cifar10"),
+        ("mnist_low", "mnist"),
+        ("mnist_shuffled", "mnist"),
+        ("fashion_mnist_shuffled", "fashion_mnist"),
+    ],
+)
+def test_a_task_made_from_another_set_asks_for_that_set(folder: Path, name: str, whole: str) -> None:
+    assert DATASETS[name].looks() is None
+    assert f"{whole}.npz" in refused(name)
+
+
+@pytest.mark.parametrize("name", ["cifar10_b", "cifar10_cars", "cifar10_cars_shuffled"])
+def test_a_task_is_not_made_from_another_set_under_the_name(folder: Path, name: str) -> None:
+    """The file holds ten classes, so the rows can be found; it is still not CIFAR-10."""
+    write(folder / "cifar10.npz")
+    assert "is not cifar10" in refused(name)
 
 
 @pytest.mark.parametrize("name", DOWNLOADED)
@@ -129,6 +151,13 @@ def test_a_damaged_file_is_named_and_kept(folder: Path, name: str, how: str) -> 
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_file_is_named_by_a_task_made_from_it(folder: Path, how: str) -> None:
+    write(folder / "mnist.npz")
+    damage(folder / "mnist.npz", how)
+    assert str(folder / "mnist.npz") in refused("mnist_high")
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -137,8 +166,20 @@ def test_a_damaged_file_is_named_and_kept(folder: Path, name: str, how: str) -> 
         {"y_train": np.array(["a"] * 40)},
         {"x_train": np.zeros((0, 28, 28), dtype=np.uint8), "y_train": np.zeros(0, dtype=np.uint8)},
         {"x_train": np.array(["a"] * 40)},
+        {"x_train": np.zeros((39, 28, 28), dtype=np.uint8)},
+        {"x_train": np.asfortranarray(np.zeros((40, 28, 28), dtype=np.uint8))},
+        {"x_train": np.uint8(7)},
     ],
-    ids=["negative labels", "float labels", "text labels", "no images", "text images"],
+    ids=[
+        "negative labels",
+        "float labels",
+        "text labels",
+        "no images",
+        "text images",
+        "an image too few",
+        "columns first",
+        "one number",
+    ],
 )
 def test_arrays_of_another_kind_are_refused_in_one_line(folder: Path, changes: dict[str, np.ndarray]) -> None:
     path = folder / "mnist.npz"
@@ -175,7 +216,9 @@ def test_damaged_parts_of_fashion_mnist_in_kerass_cache_are_kept(folder: Path, t
     assert all(path.is_file() for path in paths)
 
 
-@pytest.mark.parametrize("content", ["nothing", "other files", "not a zip", "pictures that are none"])
+@pytest.mark.parametrize(
+    "content", ["nothing", "other files", "not a zip", "pictures that are none", "pictures of another size"]
+)
 def test_a_zip_that_is_not_cifar_is_named_and_kept(folder: Path, content: str) -> None:
     path = folder / "cifar10_jpeg.zip"
     if content == "not a zip":
@@ -186,6 +229,10 @@ def test_a_zip_that_is_not_cifar_is_named_and_kept(folder: Path, content: str) -
                 archive.writestr("readme.txt", "nothing here")
             if content == "pictures that are none":
                 archive.writestr("train/truck/1.jpg", b"no picture")
+            if content == "pictures of another size":
+                picture = io.BytesIO()
+                Image.new("RGB", (31, 32)).save(picture, "jpeg")
+                archive.writestr("train/truck/1.jpg", picture.getvalue())
     assert str(path) in refused("cifar10")
     assert path.is_file()
 
@@ -249,6 +296,26 @@ def test_no_picture_is_in_two_parts_of_the_two_vehicle_tasks() -> None:
         for other in names[position + 1 :]
     }
     assert not any(shared.values()), shared
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("how", ["download", "file"])
+def test_a_task_is_the_same_whichever_way_its_set_came(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A download holds all pictures in memory, a file is read in pieces; Keras gives the labels as a column."""
+    whole, expected = load("cifar10"), load("cifar10_cars").sha256
+    x_train, x_test = whole.x_train, whole.x_test
+    y_train, y_test = (y.astype(np.uint8)[:, None] for y in (whole.y_train, whole.y_test))
+    folder: Path = request.getfixturevalue("folder")
+    if how == "download":
+        monkeypatch.setattr("keras.datasets.cifar10.load_data", lambda: ((x_train, y_train), (x_test, y_test)))
+    else:
+        # MNIST's file is compressed, so that way of reading is tested with it.
+        np.savez(folder / "cifar10.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    found = load("cifar10_cars")
+    assert found.sha256 == expected
+    assert found.provenance == ("keras.datasets" if how == "download" else "local file cifar10.npz")
 
 
 def test_listing_datasets_needs_no_keras() -> None:

@@ -46,5 +46,5 @@ EXTERNAL: Mapping[str, ExternalSource] = MappingProxyType(
 )
 SOURCES: Mapping[str, DatasetSpec | ExternalSource] = MappingProxyType({**DATASETS, **EXTERNAL})
 TARGETS: Mapping[str, DatasetSpec] = MappingProxyType(
-    {name: spec for name, spec in DATASETS.items() if not getattr(spec, "source_only", False)}
+    {name: spec for name, spec in DATASETS.items() if not spec.source_only}
 )
