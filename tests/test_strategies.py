@@ -1,14 +1,19 @@
-"""Every strategy on every backbone: its recipe is consistent, and the eight that ship freeze what they say."""
+"""Every strategy on every backbone: its recipe is consistent, and each loads, freezes and trains what it says."""
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from tlcore.errors import UserError
 from tlcore.experiment import fits
 from tlcore.models import BACKBONES, get_backbone
+from tlcore.models.build import weight_shapes
+from tlcore.policy import FreezePolicy, OneCycle, Recipe
 from tlcore.strategies import STRATEGIES, get_strategy
 
 PAIRS = [
@@ -24,6 +29,22 @@ NONE: frozenset[str] = frozenset()
 # strategy: (transferred, frozen) on cnn_small and on cnn_deep.
 EXPECTED = {
     "scratch": {"cnn_small": (NONE, NONE), "cnn_deep": (NONE, NONE)},
+    "discriminative_lr": {"cnn_small": (SMALL, NONE), "cnn_deep": (DEEP, NONE)},
+    "l2_sp": {"cnn_small": (SMALL, NONE), "cnn_deep": (DEEP, NONE)},
+    "lora": {"cnn_small": (SMALL, NONE), "cnn_deep": (DEEP, NONE)},
+    "mean_var_init": {"cnn_small": (NONE, NONE), "cnn_deep": (NONE, NONE)},
+    "copy_frozen": {
+        "cnn_small": (frozenset({"conv1"}), frozenset({"conv1"})),
+        "cnn_deep": (frozenset({"conv1", "conv2"}), frozenset({"conv1", "conv2"})),
+    },
+    "copy_fine_tuned": {
+        "cnn_small": (frozenset({"conv1"}), NONE),
+        "cnn_deep": (frozenset({"conv1", "conv2"}), NONE),
+    },
+    "random_copy_frozen": {
+        "cnn_small": (NONE, frozenset({"conv1"})),
+        "cnn_deep": (NONE, frozenset({"conv1", "conv2"})),
+    },
     "feature_extraction": {"cnn_small": (SMALL, SMALL), "cnn_deep": (DEEP, DEEP)},
     "freeze_conv": {
         "cnn_small": (SMALL - {"dense1"}, SMALL - {"dense1"}),
@@ -41,10 +62,15 @@ def test_a_recipe_is_consistent(strategy: str, backbone: str) -> None:
     recipe = STRATEGIES[strategy].recipe(network, None)
     names = set(network.stage_names)
     assert recipe.transferred <= names
+    assert recipe.matched <= names - recipe.transferred
     for phase in recipe.phases:
-        assert phase.policy.frozen <= names
+        # What is trained instead of the backbone has stages of its own.
+        held = set(get_backbone(network.student).stage_names) if recipe.small else names
+        assert phase.policy.frozen <= held
+        assert {stage for stage, _ in phase.stage_rates} <= held - phase.policy.fixed
+        assert all(0 < rate <= 1 for _, rate in phase.stage_rates)
         assert 0 < phase.share <= 1
-        assert phase.rate > 0
+        assert 0 < phase.rate <= 1
     if recipe.phases:
         assert sum(phase.share for phase in recipe.phases) == pytest.approx(1)
         assert recipe.learner == "network"
@@ -62,6 +88,8 @@ def test_kinds_say_whether_anything_is_transferred(strategy: str, backbone: str)
         assert recipe.needs_source
     if STRATEGIES[strategy].kind == "baseline":
         assert not recipe.needs_source
+    if recipe.low_rank or recipe.pull or recipe.distillation:
+        assert STRATEGIES[strategy].kind == "transfer"
 
 
 @pytest.mark.parametrize("backbone", ["cnn_small", "cnn_deep"])
@@ -86,19 +114,154 @@ def test_the_pixel_baseline_has_no_network() -> None:
     assert not recipe.needs_source
 
 
+WITH_A_CUT = ("fine_tune_last", "copy_frozen", "copy_fine_tuned", "self_copy_frozen", "self_copy_fine_tuned")
+WITH_A_CUT += ("random_copy_frozen",)
+WITH_A_TURN = ("lp_ft", "fastai_fine_tune", "head_continued")
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_the_cut_moves_the_frozen_part_of_fine_tune_last_and_of_nothing_else(backbone: str) -> None:
+def test_the_cut_moves_what_is_copied_or_frozen_and_nothing_else(backbone: str) -> None:
     network = get_backbone(backbone)
+    recipes = {name: STRATEGIES[name] for name in STRATEGIES if fits(name, network, None)}
     for cut in range(len(network.stages) + 1):
-        recipe = STRATEGIES["fine_tune_last"].recipe(network, cut)
-        assert recipe.phases[0].policy.frozen == set(network.stage_names[:cut])
-        assert recipe.transferred == set(network.stage_names)
-        for name in STRATEGIES:
-            if name != "fine_tune_last" and fits(name, network, None):
-                assert STRATEGIES[name].recipe(network, cut) == STRATEGIES[name].recipe(network, None)
+        first = set(network.stage_names[:cut])
+        cuts = {name: strategy.recipe(network, cut) for name, strategy in recipes.items()}
+        assert cuts["fine_tune_last"].phases[0].policy.frozen == first
+        assert cuts["fine_tune_last"].transferred == set(network.stage_names)
+        for name in ("copy_frozen", "copy_fine_tuned", "self_copy_frozen", "self_copy_fine_tuned"):
+            assert cuts[name].transferred == first
+            assert cuts[name].phases[0].policy.frozen == (first if name.endswith("frozen") else NONE)
+        assert cuts["random_copy_frozen"].transferred == NONE
+        assert cuts["random_copy_frozen"].phases[0].policy.frozen == first
+        for name, strategy in recipes.items():
+            if name not in WITH_A_CUT:
+                assert cuts[name] == strategy.recipe(network, None), name
     whole = len(network.stages)
-    assert STRATEGIES["fine_tune_last"].recipe(network, 0) == STRATEGIES["fine_tune_all"].recipe(network, None)
-    assert STRATEGIES["fine_tune_last"].recipe(network, whole) == STRATEGIES["feature_extraction"].recipe(network, None)
+    assert recipes["fine_tune_last"].recipe(network, 0) == recipes["fine_tune_all"].recipe(network, None)
+    assert recipes["fine_tune_last"].recipe(network, whole) == recipes["feature_extraction"].recipe(network, None)
+    for name in ("copy_frozen", "copy_fine_tuned", "random_copy_frozen"):
+        assert recipes[name].recipe(network, 0) == recipes["scratch"].recipe(network, None)
+    assert recipes["copy_frozen"].recipe(network, whole) == recipes["feature_extraction"].recipe(network, None)
+    assert recipes["copy_fine_tuned"].recipe(network, whole) == recipes["fine_tune_all"].recipe(network, None)
+    assert recipes["random_copy_frozen"].recipe(network, whole) == recipes["random_features"].recipe(network, None)
+
+
+def test_nothing_to_copy_from_a_network_of_ones_own_trains_none() -> None:
+    """A cut before the first stage takes nothing, so that training another network would be for nothing."""
+    for name in ("self_copy_frozen", "self_copy_fine_tuned"):
+        recipe = STRATEGIES[name].recipe(get_backbone("cnn_small"), 0)
+        assert recipe == STRATEGIES["scratch"].recipe(get_backbone("cnn_small"), None)
+
+
+def test_the_time_of_unfreezing_moves_the_phases_of_those_that_have_two() -> None:
+    network = get_backbone("cnn_deep")
+    for name, strategy in STRATEGIES.items():
+        if not fits(name, network, None):
+            continue
+        usual, other = strategy.recipe(network), strategy.recipe(network, unfreeze_at=0.3)
+        if name in WITH_A_TURN:
+            assert [phase.share for phase in other.phases] == pytest.approx([0.3, 0.7])
+            assert [phase.policy for phase in other.phases] == [phase.policy for phase in usual.phases]
+        else:
+            assert other == usual
+
+
+# --- what each one is -------------------------------------------------------------------------------------------------
+
+
+def recipe_of(strategy: str, backbone: str = "cnn_deep") -> Recipe:
+    return STRATEGIES[strategy].recipe(get_backbone(backbone))
+
+
+def test_probing_comes_before_fine_tuning_at_a_tenth_of_the_rate() -> None:
+    probe, tune = recipe_of("lp_ft").phases
+    assert (probe.policy.frozen, tune.policy.frozen) == (DEEP, NONE)
+    assert (probe.share, tune.share) == (0.5, 0.5)
+    assert (probe.rate, tune.rate) == (1.0, 0.1)
+
+
+def test_the_control_of_probing_differs_from_it_in_nothing_but_what_is_unfrozen() -> None:
+    control, tuned = recipe_of("head_continued"), recipe_of("lp_ft")
+    assert control.phases[0] == tuned.phases[0]
+    assert control.phases[1] == replace(tuned.phases[1], policy=tuned.phases[0].policy)
+    assert replace(control, phases=tuned.phases) == tuned
+
+
+def test_gradual_unfreezing_thaws_one_stage_more_in_every_phase() -> None:
+    phases = recipe_of("gradual_unfreeze").phases
+    names = get_backbone("cnn_deep").stage_names
+    assert [phase.policy.frozen for phase in phases] == [frozenset(names[:count]) for count in range(5, -1, -1)]
+    assert len({phase.share for phase in phases}) == 1
+
+
+def test_lower_stages_learn_at_lower_rates() -> None:
+    (phase,) = recipe_of("discriminative_lr").phases
+    assert phase.stage_rates == tuple(
+        (name, pytest.approx(2.6 ** (index - 5))) for index, name in enumerate(get_backbone("cnn_deep").stage_names)
+    )
+
+
+def test_fastais_recipe_is_the_published_one() -> None:
+    """`fine_tune(4, base_lr, freeze_epochs=1, lr_mult=100, pct_start=.3, div=5)`, whose frozen epoch rises for 99 %."""
+    frozen, thawed = recipe_of("fastai_fine_tune").phases
+    assert frozen.policy == FreezePolicy(DEEP, "always")
+    assert thawed.policy == FreezePolicy()
+    assert (frozen.share, thawed.share) == pytest.approx((0.2, 0.8))
+    assert (frozen.rate, thawed.rate) == (1.0, 0.5)
+    assert (frozen.cycle, thawed.cycle) == (OneCycle(rise=0.99), OneCycle(rise=0.3, start=5.0))
+    # `slice(base / 100, base)`: multiplied by as much from group to group, from the input to the head.
+    rates = [rate for _, rate in thawed.stage_rates] + [1.0]
+    assert rates[0] == pytest.approx(1 / 100)
+    assert [after / before for before, after in pairwise(rates)] == pytest.approx([100 ** (1 / 5)] * 5)
+
+
+def test_the_rest_are_fine_tuning_but_for_one_thing() -> None:
+    plain, scratch = recipe_of("fine_tune_all"), recipe_of("scratch")
+    assert replace(recipe_of("l2_sp"), pull=None) == plain
+    assert replace(recipe_of("lora"), low_rank=0) == plain
+    assert replace(recipe_of("mean_var_init"), matched=NONE) == scratch
+    assert recipe_of("mean_var_init").matched == DEEP
+    assert replace(recipe_of("self_copy_frozen"), own=None) == recipe_of("copy_frozen")
+    assert replace(recipe_of("self_copy_fine_tuned"), own=None) == recipe_of("copy_fine_tuned")
+    assert recipe_of("self_copy_frozen").own == scratch
+    assert replace(recipe_of("small_scratch"), small=False) == scratch
+    assert replace(recipe_of("distillation"), distillation=None) == recipe_of("small_scratch")
+    taught = recipe_of("distillation").distillation
+    assert taught is not None
+    assert taught.teacher == plain
+    drifting = recipe_of("frozen_drift", "mini_resnet_bn")
+    (phase,) = drifting.phases
+    still = replace(phase, policy=replace(phase.policy, normalization="train"))
+    assert replace(drifting, phases=(still,)) == recipe_of("feature_extraction", "mini_resnet_bn")
+
+
+@pytest.mark.parametrize("backbone", [name for name, network in BACKBONES.items() if network.student])
+def test_a_student_has_at_most_half_of_the_weights(backbone: str) -> None:
+    student = BACKBONES[BACKBONES[backbone].student]
+    assert student.family == "small"
+    sizes = [
+        sum(math.prod(shape) for shapes in weight_shapes(network, (28, 28, 1), 10).values() for shape in shapes)
+        for network in (student, BACKBONES[backbone])
+    ]
+    assert 2 * sizes[0] <= sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "backbone", "says"),
+    [
+        ("frozen_drift", "cnn_small", "batch normalisation"),
+        ("frozen_drift", "mini_resnet", "batch normalisation"),
+        ("distillation", "mlp", "no smaller network"),
+        ("small_scratch", "mlp", "no smaller network"),
+        ("freeze_conv", "mini_resnet", "feature_extraction"),
+        ("direct_reuse", "resnet50", "output layer"),
+    ],
+)
+def test_what_a_backbone_cannot_do_is_refused_in_one_line(strategy: str, backbone: str, says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        STRATEGIES[strategy].recipe(get_backbone(backbone))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not fits(strategy, get_backbone(backbone), None)
 
 
 def test_freezing_convolutions_needs_some() -> None:

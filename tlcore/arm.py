@@ -412,7 +412,12 @@ class _Arm:
         )
         whole = first == 0 and self.experiment.augmentation == "none"
         program = _program(network, shape, self.task.classes, self.precision, first, setup, whole=whole)
-        return program, FrozenStages(network, shape, self.precision, first, weights)
+        frozen = FrozenStages(network, shape, self.precision, first, weights)
+        if network.normalization == "batch" and first == len(names) and recipe.origin(names[-1]) == "random":
+            # Random layers with statistics that fit no data give features in the tens of thousands, or next to nothing.
+            # A control that cannot learn controls nothing, so its features are brought to unit size.
+            frozen.scale = 1 / max(float(np.sqrt(np.square(frozen(self.labelled, self._labelled_name)).mean())), 1e-12)
+        return program, frozen
 
     def _first_look(self, start: Weights) -> CurvePoint:
         program, frozen = self._phase_program(self.recipe, self.recipe.phases[0], start)

@@ -24,7 +24,7 @@ from tlcore.policy import Mode, Origin, Phase, Recipe
 from tlcore.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 URL_VERSION = "1"
 VALIDATION_SHARE = 0.2
@@ -205,9 +205,8 @@ class Experiment(BaseModel):
             UserError: If the strategy cannot be used with the backbone.
         """
         recipe = STRATEGIES[strategy].recipe(get_backbone(self.backbone), self.cut, self.unfreeze_at)
-        if self.normalization == "recalibrate":
-            return replace(recipe, recalibrate=bool(recipe.phases))
-        return _with_fixed_statistics(recipe) if self.normalization == "freeze" else recipe
+        changes = {"freeze": _with_fixed_statistics, "recalibrate": _recalibrated}
+        return _everywhere(recipe, changes[self.normalization]) if self.normalization in changes else recipe
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -355,21 +354,27 @@ def field_range(field: str) -> tuple[float, float]:
     return low, number["maximum"]
 
 
-def _with_fixed_statistics(recipe: Recipe) -> Recipe:
-    """The recipe, and those of the networks it trains before, with batch normalisation held."""
+def _everywhere(recipe: Recipe, change: Callable[[Recipe], Recipe]) -> Recipe:
+    """A change to a recipe and to those of the networks that it trains before: no arm is treated differently."""
+    taught = recipe.distillation
+    return replace(
+        change(recipe),
+        own=recipe.own and _everywhere(recipe.own, change),
+        distillation=taught and replace(taught, teacher=_everywhere(taught.teacher, change)),
+    )
 
+
+def _with_fixed_statistics(recipe: Recipe) -> Recipe:
     def held(phase: Phase) -> Phase:
         if phase.policy.normalization != "train":  # a strategy that is about the statistics keeps its own way
             return phase
         return replace(phase, policy=replace(phase.policy, normalization="freeze"))
 
-    taught = recipe.distillation
-    return replace(
-        recipe,
-        phases=tuple(held(phase) for phase in recipe.phases),
-        own=recipe.own and _with_fixed_statistics(recipe.own),
-        distillation=taught and replace(taught, teacher=_with_fixed_statistics(taught.teacher)),
-    )
+    return replace(recipe, phases=tuple(held(phase) for phase in recipe.phases))
+
+
+def _recalibrated(recipe: Recipe) -> Recipe:
+    return replace(recipe, recalibrate=bool(recipe.phases))
 
 
 def _digest(values: dict[str, Any]) -> str:
@@ -386,7 +391,8 @@ _NAMES: dict[str, Collection[str]] = {"source": SOURCES, "target": TARGETS, "bac
 def _read_field(field: str, text: str) -> tuple[Any, str]:
     """Read one URL parameter by itself: the value, and a notice if it had to be corrected."""
     info = Experiment.model_fields[field]
-    name, shown = field.replace("_", " ").capitalize(), text[:40]
+    name = field.replace("_", " ").capitalize()
+    shown = "".join(character if character.isprintable() else "�" for character in text[:40])
     usual = "automatic" if info.default is None else _text(info.default)
     refused = f"{name} in the link was '{shown}', which does not exist; it was set to {usual}."
     if field in _NAMES:

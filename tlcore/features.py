@@ -6,13 +6,14 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tlcore.loops import Forward
 from tlcore.models.build import build_model, set_weights, weights_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from tlcore.models.build import Shape
@@ -30,6 +31,9 @@ class FrozenStages:
         precision: Number format of the stages.
         count: How many of the first stages; 0 gives the images themselves.
         weights: Arrays of at least those stages.
+
+    Attributes:
+        scale: Factor on the features; 1 unless set.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class FrozenStages:
         weights: Mapping[str, list[NDArray[np.float32]]],
     ) -> None:
         self._count = count
+        self.scale = 1.0
         if count:
             self._weights = {name: weights[name] for name in backbone.stage_names[:count]}
             self._outputs = _prefix(backbone, input_shape, precision, count)
@@ -62,12 +67,15 @@ class FrozenStages:
             return images
         key = f"{self._key}/{name}"
         if name and (kept := _cache.get(key)) is not None:
-            return kept
+            return self._scaled(kept)
         set_weights(self._outputs.model, self._weights)
         features = self._outputs(images)
         if name:
             _cache.put(key, features)
-        return features
+        return self._scaled(features)
+
+    def _scaled(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        return features if self.scale == 1 else features * np.float32(self.scale)
 
 
 class _Cache:

@@ -241,7 +241,8 @@ class _TorchLoop(_Loop):
         variables = self.model.trainable_variables
         for rows, rate in zip(order, rates, strict=True):
             inputs, labels, taught = self._picked(data, ops.convert_to_tensor(rows))
-            self.model.zero_grad()
+            for variable in variables:  # `zero_grad` does not know the variables of low-rank updates
+                variable.value.grad = None
             logits = self.model(inputs, training=True)
             self.objective(
                 logits, labels, taught, [variable.value for variable in variables], [v.value for v in self.towards]

@@ -78,15 +78,17 @@ def _of(backbone: Backbone) -> Application:
 
 def _scaled(pixels: Any, scaling: str) -> Any:
     """Layers without weights in place of `preprocess_input`, which writes into the array that it is given."""
+    scale: Any
+    offset: Any
     if scaling == "caffe":
-        flipped = keras.ops.flip(pixels, axis=-1)
-        return keras.layers.Rescaling(255.0, [-mean for mean in CAFFE_MEAN], dtype="float32", name="scaled")(flipped)
-    scale, offset = (2.0, -1.0) if scaling == "tf" else ([1 / one for one in TORCH_DEVIATION], _torch_offset())
+        pixels = keras.ops.flip(pixels, axis=-1)
+        scale, offset = 255.0, [-mean for mean in CAFFE_MEAN]
+    elif scaling == "torch":
+        scale = [1 / one for one in TORCH_DEVIATION]
+        offset = [-mean / one for mean, one in zip(TORCH_MEAN, TORCH_DEVIATION, strict=True)]
+    else:
+        scale, offset = 2.0, -1.0
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="scaled")(pixels)
-
-
-def _torch_offset() -> list[float]:
-    return [-mean / one for mean, one in zip(TORCH_MEAN, TORCH_DEVIATION, strict=True)]
 
 
 def _end(model: keras.Model, end: str) -> Any:

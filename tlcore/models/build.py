@@ -63,14 +63,18 @@ def build_model(
         UserError: If the images do not fit the backbone.
     """
     backbone.check_input(input_shape)
-    tensor = model_input = keras.Input(stage_input_shape(backbone, input_shape, first), name="input")
-    if backbone.application is None:
-        for stage in backbone.stages[first:last]:
-            tensor = _add_stage(backbone, stage, tensor, precision)
-    else:
-        for part in application_stages(backbone, input_shape, precision)[first:last]:
-            _calm(part)
-            tensor = part(tensor)
+    stages = backbone.stages[first:last]
+    parts: list[keras.Model] = []
+    if stages and backbone.application is not None:
+        parts = application_stages(backbone, input_shape, precision)[first:last]
+    # A part knows what it receives; to ask `stage_input_shape` would build the network once more.
+    received = parts[0].input_shape[1:] if parts else stage_input_shape(backbone, input_shape, first)
+    tensor = model_input = keras.Input(received, name="input")
+    for part in parts:
+        _calm(part)
+        tensor = part(tensor)
+    for stage in stages[len(parts) :]:
+        tensor = _add_stage(backbone, stage, tensor, precision)
     if classes is not None or pooled:
         tensor = _head_input(backbone, tensor)
     if classes is not None:
@@ -91,10 +95,10 @@ def stage_input_shape(backbone: Backbone, input_shape: Shape, index: int) -> tup
     """
     if index == 0:
         return input_shape
-    if backbone.application is not None:
-        return _application_shapes(backbone, input_shape)[index]
     if backbone.pooling == "average" and index == len(backbone.stages):
         return (backbone.feature_width,)
+    if backbone.application is not None:
+        return _application_shapes(backbone, input_shape)[index]
     return shape_after(backbone.stages[:index], input_shape)
 
 
@@ -195,13 +199,25 @@ def freeze(model: keras.Model, frozen: frozenset[str], normalization: Normalizat
     """
     for layer in model.layers:
         held = layer.name in frozen
-        layer.trainable = not held
+        _set_trainable(layer, not held)
         for inner in normalization_layers(layer):
-            inner.trainable = normalization in ("drift", "always") if held else normalization != "freeze"
+            _set_trainable(inner, normalization in ("drift", "always") if held else normalization != "freeze")
             if held and normalization == "drift":
                 for variable in (inner.gamma, inner.beta):
                     if variable is not None:
                         variable.trainable = False
+
+
+def _set_trainable(layer: keras.Layer, trainable: bool) -> None:
+    """Set a layer's flag and those of all layers and variables in it.
+
+    On TensorFlow an assignment that leaves a flag as it is does nothing at all, so what lies below could stay
+    otherwise: every flag is turned over first.
+    """
+    layer.trainable = not trainable
+    layer.trainable = trainable
+    for inner in getattr(layer, "layers", ()):
+        _set_trainable(inner, trainable)
 
 
 # --- stages -----------------------------------------------------------------------------------------------------------
@@ -230,9 +246,10 @@ def _half(tensor: Any, precision: str, name: str) -> Any:
 
 
 def _block(backbone: Backbone, stage: Stage, shape: tuple[int, ...], precision: str) -> keras.Model:
-    """A stem or a residual block as a model within the model."""
+    """A stem or a residual block as a model within the model; the stage's name in every layer's keeps paths apart."""
 
     def convolution(tensor: Any, name: str, size: int = 3, stride: int = 1) -> Any:
+        name = f"{stage.name}_{name}"
         tensor = keras.layers.Conv2D(
             stage.width, size, stride, padding="same", use_bias=False, dtype=precision, name=name
         )(tensor)
@@ -240,19 +257,18 @@ def _block(backbone: Backbone, stage: Stage, shape: tuple[int, ...], precision: 
             return keras.layers.BatchNormalization(momentum=MOMENTUM, dtype=precision, name=f"{name}_norm")(tensor)
         return keras.layers.GroupNormalization(GROUPS, dtype=precision, name=f"{name}_norm")(tensor)
 
-    def relu(tensor: Any, name: str) -> Any:
-        return keras.layers.Activation("relu", dtype=precision, name=name)(tensor)
+    def relu(tensor: Any) -> Any:
+        return keras.layers.Activation("relu", dtype=precision)(tensor)
 
-    block_input = keras.Input(shape, name="input")
+    block_input = keras.Input(shape, name=f"{stage.name}_input")
     if stage.kind == "stem":
-        tensor = relu(convolution(block_input, "conv"), "relu")
-        return keras.Model(block_input, _half(tensor, precision, "pool"), name=stage.name)
+        tensor = _half(relu(convolution(block_input, "conv")), precision, f"{stage.name}_pool")
+        return keras.Model(block_input, tensor, name=stage.name)
     changes = shape[-1] != stage.width
     stride = 2 if changes else 1
-    tensor = relu(convolution(block_input, "conv1", stride=stride), "relu1")
-    tensor = convolution(tensor, "conv2")
+    tensor = convolution(relu(convolution(block_input, "conv1", stride=stride)), "conv2")
     around = convolution(block_input, "around", size=1, stride=stride) if changes else block_input
-    tensor = relu(keras.layers.Add(dtype=precision, name="add")([tensor, around]), "relu2")
+    tensor = relu(keras.layers.Add(dtype=precision)([tensor, around]))
     return keras.Model(block_input, tensor, name=stage.name)
 
 
@@ -314,10 +330,7 @@ def _built_arrays(backbone: Backbone, channels: int) -> list[list[_Array]]:
     """The arrays of every stage as Keras makes them."""
     side = max(backbone.min_size, 8)
     model = build_model(backbone, (side, side, channels), None, "float32")
-    found: list[list[_Array]] = []
-    for name in backbone.stage_names:
-        found.append([_described(variable) for variable in model.get_layer(name).weights])
-    return found
+    return [[_described(variable) for variable in model.get_layer(name).weights] for name in backbone.stage_names]
 
 
 def _described(variable: Any) -> _Array:
@@ -336,4 +349,4 @@ def _described(variable: Any) -> _Array:
 @lru_cache(maxsize=32)
 def _application_shapes(backbone: Backbone, input_shape: Shape) -> list[tuple[int, ...]]:
     parts = application_stages(backbone, input_shape, "float32")
-    return [input_shape, *(tuple(part.output.shape[1:]) for part in parts)]
+    return [input_shape, *(tuple(part.output_shape[1:]) for part in parts)]

@@ -180,14 +180,14 @@ def _mini_resnet(name: str, title: str, sentence: str, normalization: Literal["g
         title,
         sentence,
         (
-            Stage("stem", "stem", 32),
+            Stage("stem", "stem", 16),
             Stage("block1", "residual", 32),
             Stage("block2", "residual", 64),
-            Stage("block3", "residual", 96),
+            Stage("block3", "residual", 128),
         ),
         normalization=normalization,
         pooling="average",
-        student="cnn_small",
+        student="cnn_tiny",
         paper="He et al. 2016" if normalization == "batch" else "He et al. 2016; Wu & He 2018",
     )
 
@@ -259,14 +259,21 @@ BACKBONES: dict[str, Backbone] = {
             "Small CNN",
             "Two convolutions and one fully connected stage: trains in seconds.",
             (Stage("conv1", "conv", 16), Stage("conv2", "conv", 32), Stage("dense1", "dense", 128)),
-            student="cnn_shallow",
+            student="cnn_tiny",
+        ),
+        Backbone(
+            "cnn_tiny",
+            "Tiny CNN",
+            "Two thin convolutions and a narrow dense stage, a tenth of the small CNN: what can be distilled?",
+            (Stage("conv1", "conv", 8), Stage("conv2", "conv", 16), Stage("dense1", "dense", 24)),
         ),
         Backbone(
             "cnn_shallow",
             "Shallow CNN",
-            "One convolution and one fully connected stage, about as many weights as the small CNN: what does depth add?",
+            "One convolution and one fully connected stage, as many weights as in the small CNN: what does depth add?",
             # 64 units, not 128: without a second pooling the fully connected stage sees twice as many inputs.
             (Stage("conv1", "conv", 16), Stage("dense1", "dense", 64)),
+            student="cnn_tiny",
         ),
         Backbone(
             "cnn_deep",
@@ -279,7 +286,7 @@ BACKBONES: dict[str, Backbone] = {
                 Stage("conv4", "conv", 64),
                 Stage("dense1", "dense", 128),
             ),
-            student="cnn_small",
+            student="cnn_tiny",
         ),
         Backbone(
             "mlp",

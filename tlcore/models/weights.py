@@ -72,7 +72,7 @@ def find_weights(backbone: Backbone, file: str | None = None) -> Path | None:
     named = Path(file).expanduser()
     if named.is_absolute():
         candidates = [named]
-    elif named.name == file:
+    elif named.name == file and file not in ("", ".."):
         candidates = [folder / file for folder in weights_folders()]
     else:
         raise UserError(f"weights file '{file}': give the bare name of a file in {_own_folder()} or an absolute path")
@@ -154,7 +154,7 @@ def _download(backbone: Backbone) -> Path:
         ) from None
     path = find_weights(backbone)
     if path is None:  # a cache that cannot be written: Keras then uses one of its own choice
-        raise UserError(f"Keras downloaded {name} to a place of its own: set KERAS_HOME to a folder that can be written")
+        raise UserError(f"Keras put {name} into a place of its own: set KERAS_HOME to a folder that can be written")
     return path
 
 
