@@ -39,9 +39,10 @@ check: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# Two processes: Streamlit's AppTest clears Keras's state wherever Keras is loaded.
+# Apart from the pages' tests: Streamlit's AppTest clears Keras's state wherever Keras is loaded. A file stays in one
+# process, for its tests share what they trained.
 unit: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest --ignore=tests/pages --ignore=tests/browser
+	$(BIN)/python -m pytest --ignore=tests/pages --ignore=tests/browser -n auto --maxprocesses 4 --dist loadfile
 
 pages: $(VENV)/.ready-dev
 	sh tests/browser/install_chromium.sh

@@ -18,6 +18,10 @@ _home = tempfile.TemporaryDirectory(prefix="tlcore-tests-", ignore_cleanup_error
 os.environ["TLCORE_HOME"] = _home.name
 os.environ.pop("TLCORE_DATABASE_URL", None)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes share the cores
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 

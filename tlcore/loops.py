@@ -154,6 +154,13 @@ class _TensorFlowLoop(_Loop):
             )
         self._traced[kind](data.x, data.y, data.teacher, tf.constant(order, tf.int32), tf.constant(rates))
 
+    def _picked(self, data: Data, rows: Any) -> tuple[Any, Any, Any]:
+        import tensorflow as tf
+
+        # Not `ops.take`, which looks for negative positions at every step.
+        teacher = tf.gather(data.teacher, rows) if self.objective.weight else data.teacher
+        return in_unit_range(tf.gather(data.x, rows)), tf.gather(data.y, rows), teacher
+
     def _many(self, x: Any, y: Any, teacher: Any, order: Any, rates: Any) -> None:
         import tensorflow as tf
 
