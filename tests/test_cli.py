@@ -11,13 +11,22 @@ from typing import Any
 
 import click
 import pytest
+from rich.console import Console
 
+from tests.views import samples
+from tlcore.advise import Recommendation
 from tlcore.cli import commands, main
+from tlcore.console import Runner
 from tlcore.data import DATASETS
+from tlcore.errors import UserError
+from tlcore.estimate import Estimate, SourceScores
 from tlcore.experiment import Experiment
 from tlcore.models import BACKBONES
 from tlcore.presets import PRESETS
+from tlcore.results import Comparison
+from tlcore.scenario import Scenario
 from tlcore.strategies import STRATEGIES
+from tlcore.sweep import ALIASES, FACTORS, Sweep
 
 
 def says(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -89,6 +98,28 @@ def test_a_wrong_comparison_is_refused_in_one_line(
         (["datasets", "mnist"], "mnist"),
         (["doctor", "--xml"], "--xml"),
         (["worker", "--slots", "0"], "--slots"),
+        (["sweep"], "--vary"),
+        (["sweep", "--vary", "labels=5,10"], "did you mean labels_per_class"),
+        (["sweep", "--vary", "labels_per_class=5"], "two values or more"),
+        (["sweep", "--vary", "labels_per_class=5,1"], "labels_per_class=1"),
+        (["sweep", "--vary", "cut=1,2", "--cut", "1"], "leave --cut out"),
+        (["sweep", "--vary", "cut=1,2", "--json", "/no/such/folder/out.json"], "/no/such/folder"),
+        (["sweep", "--vary", "cut=1,2", "--sauce", "mnist"], "--source"),
+        (["scenario", "--near", "mnist", "--far", "mnist"], "name two"),
+        (["scenario", "--few", "20", "--many", "20"], "less than"),
+        (["scenario", "--many", "9999"], "at most"),
+        (["scenario", "--json", "/no/such/folder/out.json"], "/no/such/folder"),
+        (["estimate", "--source", "mnits"], "did you mean mnist"),
+        (["estimate", "--source", "mnist,mnist"], "twice"),
+        (["estimate", "--source", ""], "at least one source"),
+        (["estimate", "--source", "mnist,uci_digits", "--measure"], "3 or more"),
+        (["estimate", "--source", "mnist,uci_digits,drawn_digits", "--against", "/no/such.json"], "/no/such.json"),
+        (["advise", "--source", "mnits"], "did you mean mnist"),
+        (["advise", "--atlas", "/no/such.json"], "/no/such.json"),
+        (["advise", "--report", "--json", "/no/such/folder/out.json"], "/no/such/folder"),
+        (["atlas", "--file", "/no/such/folder/atlas.json"], "/no/such/folder"),
+        (["summary"], "FILE"),
+        (["summary", "/no/such.json"], "/no/such.json"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",
 )
@@ -171,11 +202,36 @@ def test_help_of_the_program_lists_every_command(capsys: pytest.CaptureFixture[s
     assert {"compare", "record", "pretrain", "datasets", "strategies", "backbones", "doctor", "worker"} <= set(
         commands.commands
     )
+    assert {"sweep", "scenario", "estimate", "advise", "atlas", "summary"} <= set(commands.commands)
 
 
-def test_every_field_of_an_experiment_is_an_option_of_compare() -> None:
-    options = {parameter.name for parameter in commands.commands["compare"].params}
-    assert set(Experiment.model_fields) <= options
+@pytest.mark.parametrize(
+    ("command", "without"),
+    [
+        ("compare", set()),
+        ("sweep", set()),
+        ("scenario", {"source", "labels_per_class"}),
+        ("estimate", {"strategies"}),
+        ("advise", {"strategies"}),
+    ],
+)
+def test_every_field_of_an_experiment_is_an_option(command: str, without: set[str]) -> None:
+    options = {parameter.name for parameter in commands.commands[command].params}
+    assert set(Experiment.model_fields) - without <= options
+    assert not without & options - {"source"}
+
+
+def test_every_factor_is_in_the_help_of_sweep(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "sweep", "--help")
+    assert all(name in text for name in (*FACTORS, *ALIASES))
+
+
+def test_sets_that_are_sources_only_are_marked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tlcore.cli.out", Console(width=220))
+    rows = [line for line in shown(capsys, "datasets").splitlines() if "source only" in line]
+    assert len(rows) == sum(spec.source_only for spec in DATASETS.values()) > 0
 
 
 @pytest.mark.parametrize(
@@ -218,6 +274,109 @@ def test_presets_are_experiments() -> None:
         assert preset.question.endswith("?")
         assert preset.experiment.seeds >= 3
         assert preset.record_path.name == f"{name}.json"
+
+
+# --- what experiments of several comparisons print --------------------------------------------------------------------
+
+
+class Fake:
+    """Stands in for the runner: records without training."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def check(self, _: object) -> None:
+        pass
+
+    def __call__(self, experiment: Experiment) -> Comparison:
+        return Comparison(experiment, tuple(samples.records(experiment)))
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run nothing, on a wide terminal."""
+
+    def scores(experiment: Experiment) -> SourceScores:
+        distance = 0.1 if experiment.source == "cifar10_cars" else 1.9
+        values = {"proxy_a_distance": distance, "leep": -0.5, "cka_labels": 0.5, "log_me": distance}
+        return SourceScores(
+            source=experiment.source,
+            scores={name: (value,) * 3 for name, value in values.items()},
+            seconds={"features": 1},
+        )
+
+    monkeypatch.setattr("tlcore.cli.Runner", Fake)
+    monkeypatch.setattr("tlcore.estimate.scores_of", scores)
+    monkeypatch.setattr("tlcore.scenario.scenario.__defaults__", (Fake(), scores))
+    monkeypatch.setattr("tlcore.console.out", Console(width=220))
+    monkeypatch.setattr("tlcore.cli.out", Console(width=220))
+
+
+def measured(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command prints, tables and all."""
+    assert main(arguments) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_sweep_prints_and_writes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "sweep.json"
+    text = measured(capsys, "sweep", "--vary", "labels_per_class=5,10", "--json", str(path))
+    assert "labels_per_class" in text
+    assert "Fine-tune everything, by labels_per_class" in text
+    assert "Labels scratch would need" in text
+    assert Sweep.read(path).values == (5, 10)
+    assert measured(capsys, "sweep", "--vary", "labels_per_class=5,10", "--quiet") == ""
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_scenario_prints_and_writes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = measured(capsys, "scenario", "--json", str(tmp_path / "map.json"))
+    assert "cifar10_cars is nearer than mnist (proxy A-distance 0.10 and 1.90 of 2)" in text
+    assert "similar, few" in text
+    assert len(Scenario.read(tmp_path / "map.json").cells) == 4
+
+
+@pytest.mark.usefixtures("fake")
+def test_an_estimate_is_printed_and_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "estimate.json"
+    sources = ("estimate", "--source", "mnist,cifar10_cars,noise_grey", "--target", "uci_digits")
+    text = measured(capsys, *sources, "--json", str(path))
+    assert "LogME" in text
+    assert "agreement" not in text
+    assert len(Estimate.read(path).sources) == 3
+    # The made-up records gain alike from every source, so there is an estimate and no order to agree with.
+    assert "LogME" in measured(capsys, *sources, "--measure")
+
+
+@pytest.mark.usefixtures("fake")
+def test_advice_says_what_it_rests_on_and_how_good_it_was(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "advice.json"
+    text = measured(capsys, "advise", "--source", "mnist", "--target", "uci_digits", "--json", str(path))
+    advice = Recommendation.read(path)
+    assert advice.strategy in text
+    assert text.count("2026-") == len(advice.neighbours)
+    assert "would have lost" in text
+    report = measured(capsys, "advise", "--report", "--json", str(path))
+    assert "always scratch" in report
+    assert {"name", "best", "as_good", "cells", "regret", "worst"} <= set(json.loads(path.read_text())[0])
+
+
+@pytest.mark.real_data
+def test_pairs_that_share_images_are_refused_before_anything_is_run() -> None:
+    with pytest.raises(UserError, match="share"):
+        Runner().check([Experiment(), Experiment(source="mnist_low", target="mnist")])
+
+
+@pytest.mark.usefixtures("fake")
+def test_several_files_are_summed_up(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    files: list[str] = []
+    for target in ("fashion_mnist", "uci_digits", "drawn_garments"):
+        files.append(str(tmp_path / f"{target}.json"))
+        measured(capsys, "compare", "--target", target, "--json", files[-1])
+    text = measured(capsys, "summary", *files)
+    assert "3 tasks, 36 runs" in text
+    assert "P(better than scratch)" in text
 
 
 # --- a real comparison ------------------------------------------------------------------------------------------------

@@ -18,11 +18,16 @@ BACKENDS = ("keras", "tensorflow", "torch", "jax")
 TRAINS = {
     "tlcore.arm",
     "tlcore.backend",
+    "tlcore.changes",
+    "tlcore.loops",
+    "tlcore.models.applications",
     "tlcore.runner",
     "tlcore.features",
+    "tlcore.heads",
     "tlcore.models.build",
     "tlcore.pretrain",
     "tlcore.train",
+    "tlcore.vmapped",
     "tlcore.jobs.preload",
     "tlcore.jobs.trainer",
 }

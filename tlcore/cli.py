@@ -7,32 +7,27 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tlcore.console import Runner, err, out, show_comparison, table
 from tlcore.data import DATASETS
 from tlcore.errors import Stopped, UserError
-from tlcore.experiment import QUERY_KEYS, Event, Experiment
-from tlcore.metrics.stats import mean_interval
+from tlcore.experiment import QUERY_KEYS, Experiment
 from tlcore.models import BACKBONES
 from tlcore.presets import PRESETS, RECORDS, Preset
+from tlcore.scenario import FAR, FEW, MANY, NEAR, TARGET
 from tlcore.strategies import STRATEGIES
+from tlcore.sweep import FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from tlcore.results import Comparison
-
-out, err = Console(), Console(stderr=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, click.Abort, Stopped):
-        err.print("stopped: nothing was written")
+        err.print("stopped: nothing was written; arms that had finished are kept and found again")
         return 130
     return result if isinstance(result, int) else 0
 
@@ -75,21 +70,55 @@ def commands() -> None:
     """Learn transfer learning by measuring it: train several strategies on the same data, steps and seeds."""
 
 
-def _experiment_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for every field of `Experiment`, so that a new field needs no second list."""
-    for field in reversed(QUERY_KEYS.values()):
-        info = Experiment.model_fields[field]
-        default: Any = info.default
-        shown = (
-            "auto" if default is None else ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        )
-        function = click.option(
-            f"--{field.replace('_', '-')}",
-            field,
-            metavar=_metavar(field),
-            help=f"{info.description}  [default: {shown}]",
-        )(function)
+def _experiment_options(*without: str, **defaults: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command an option for every field of `Experiment`, so that a new field needs no second list.
+
+    Args:
+        *without: Fields that the command sets itself.
+        **defaults: Defaults that the command shows in place of the experiment's.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for field in reversed(QUERY_KEYS.values()):
+            if field in without:
+                continue
+            info = Experiment.model_fields[field]
+            default: Any = info.default
+            shown = (
+                "auto"
+                if default is None
+                else ",".join(map(str, default))
+                if isinstance(default, tuple)
+                else str(default)
+            )
+            function = click.option(
+                f"--{field.replace('_', '-')}",
+                field,
+                metavar=_metavar(field),
+                help=f"{info.description}  [default: {defaults.get(field, shown)}]",
+            )(function)
+        return function
+
+    return decorate
+
+
+def _running_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that trains."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="No progress display and no table."),
+        click.option("--again", is_flag=True, help="Train arms that were trained before, too."),
+        click.option(
+            "--processes", type=click.IntRange(1, 64), help="Processes to share the arms.  [default: one a core]"
+        ),
+        _json_option,
+    ):
+        function = option(function)
     return function
+
+
+_json_option = click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the result, all records, here."
+)
 
 
 def _metavar(field: str) -> str:
@@ -97,26 +126,29 @@ def _metavar(field: str) -> str:
     return names.get(field, "RATE,RATE,…" if field == "learning_rates" else "VALUE")
 
 
-def _experiment(given: dict[str, str | None]) -> Experiment:
+def _fields(given: dict[str, str | None]) -> dict[str, Any]:
+    """Options as fields of an experiment; what was not given is left out."""
     values: dict[str, Any] = {}
     for field, text in given.items():
         if text is None:
             continue
         if field in ("strategies", "learning_rates"):
-            values[field] = tuple(part.strip() for part in text.split(",") if part.strip())
+            values[field] = _names(text)
         elif text == "auto" and Experiment.model_fields[field].default is None:
             values[field] = None
         else:
             values[field] = text
-    return Experiment.of(**values)
+    return values
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 @commands.command()
-@_experiment_options
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the comparison here.")
-@click.option("--processes", type=click.IntRange(1, 64), help="Processes to share the arms.  [default: one a core]")
-@click.option("--quiet", is_flag=True, help="No progress display and no table.")
-def compare(json_path: Path | None, processes: int | None, quiet: bool, **given: str | None) -> None:
+@_experiment_options()
+@_running_options
+def compare(json_path: Path | None, processes: int | None, again: bool, quiet: bool, **given: str | None) -> None:
     """Run a comparison: every strategy with every seed, on the same images, steps and seeds.
 
     \b
@@ -125,16 +157,200 @@ def compare(json_path: Path | None, processes: int | None, quiet: bool, **given:
         --strategies scratch,feature_extraction,fine_tune_last,fine_tune_all \\
         --labels-per-class 20 --seeds 3 --json out.json
     """
-    experiment = _experiment(given)
-    if json_path is not None:
-        _check_writable(json_path)
-    comparison = _run(experiment, processes, quiet)
-    if json_path is not None:
-        _write(json_path, comparison.to_json())
-    if not quiet:
-        _print_comparison(comparison)
+    experiment = Experiment.of(**_fields(given))
+    _check_writable(json_path)
+    comparison = Runner(processes, quiet, again)(experiment)
+    _finish(comparison, json_path, None if quiet else show_comparison)
+
+
+@commands.command()
+@click.option(
+    "--vary",
+    required=True,
+    metavar="FACTOR=VALUE,VALUE,…",
+    help="What to vary and its values: " + ", ".join(FACTORS) + " (source_size and depth are other words for two).",
+)
+@_experiment_options(strategies="the factor's own")
+@_running_options
+def sweep(
+    vary: str, json_path: Path | None, processes: int | None, again: bool, quiet: bool, **given: str | None
+) -> None:
+    """Run a comparison at several values of one factor, everything else held.
+
+    \b
+    Examples:
+      python -m tlcore sweep --vary labels_per_class=5,10,20,50,100,500
+      python -m tlcore sweep --vary cut=1,2,3 --source mnist --target fashion_mnist
+      python -m tlcore sweep --vary source=mnist,drawn_garments,noise_grey --target fashion_mnist
+    """
+    from tlcore.console import show_sweep
+    from tlcore.sweep import plan_sweep
+    from tlcore.sweep import sweep as run_sweep
+
+    plan = plan_sweep(vary, _fields(given))
+    _check_writable(json_path)
+    runner = Runner(processes, quiet, again, total=len(plan.experiments), varied=plan.factor)
+    runner.check(plan.experiments)
+    _finish(run_sweep(plan, runner), json_path, None if quiet else show_sweep)
+
+
+@commands.command()
+@click.option("--near", metavar="DATASET", help=f"Source that is similar to the target.  [default: {NEAR}]")
+@click.option("--far", metavar="DATASET", help=f"Source that is different.  [default: {FAR}]")
+@click.option("--few", metavar="VALUE", help=f"Labels a class where they are few.  [default: {FEW}]")
+@click.option("--many", metavar="VALUE", help=f"Labels a class where they are many.  [default: {MANY}]")
+@_experiment_options(
+    "source", "labels_per_class", target=TARGET, strategies="what textbooks advise, with scratch and two controls"
+)
+@_running_options
+def scenario(
+    near: str | None,
+    far: str | None,
+    few: str | None,
+    many: str | None,
+    json_path: Path | None,
+    processes: int | None,
+    again: bool,
+    quiet: bool,
+    **given: str | None,
+) -> None:
+    """Fill the 2 × 2 map: similar or different source, few or many labels; check the textbook's advice.
+
+    Which source is the similar one is measured first (proxy A-distance of the source's features).
+    """
+    from tlcore.console import show_scenario
+    from tlcore.scenario import plan_scenario
+    from tlcore.scenario import scenario as run_scenario
+
+    plan = plan_scenario(near or NEAR, far or FAR, few or FEW, many or MANY, _fields(given))
+    _check_writable(json_path)
+    runner = Runner(processes, quiet, again, total=len(plan.experiments))
+    runner.check(plan.experiments)
+    _finish(run_scenario(plan, runner), json_path, None if quiet else show_scenario)
+
+
+@commands.command()
+@_experiment_options("strategies")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Files with measured records (any --json output) to hold the estimates against; may be repeated.",
+)
+@click.option("--measure", is_flag=True, help="Measure the gains now, to hold the estimates against.")
+@_running_options
+def estimate(
+    against: tuple[Path, ...],
+    measure: bool,
+    json_path: Path | None,
+    processes: int | None,
+    again: bool,
+    quiet: bool,
+    **given: str | None,
+) -> None:
+    """Say how well sources may transfer before anything is trained on the target: LEEP, LogME, CKA and others.
+
+    --source may name several, separated by commas. Judging the scores' order needs three or more.
+
+    \b
+    Example:
+      python -m tlcore estimate --source mnist,uci_digits,drawn_garments --target fashion_mnist --measure
+    """
+    from tlcore.console import show_estimate
+    from tlcore.estimate import FEWEST, plan_estimate
+    from tlcore.estimate import estimate as run_estimate
+    from tlcore.saved import records_in, run_each
+
+    values = _fields(given)
+    sources = _names(values.pop("source", Experiment.model_fields["source"].default))
+    experiments = plan_estimate(sources, values)
+    if (against or measure) and len(sources) < FEWEST:
+        raise UserError(f"judging the order of sources needs {FEWEST} or more of them: name more than {len(sources)}")
+    _check_writable(json_path)
+    measured = [record for path in against for record in records_in(path)]
+    runner = Runner(processes, quiet, again, total=len(experiments), varied="source")
+    runner.check(experiments)
+    with err.status("looking at the sources", spinner="line") as status:
+        status.stop() if quiet else None
+        found = run_estimate(experiments, lambda name: status.update(f"looking at {name}"))
+    if measure:
+        measured += [record for item in run_each(experiments, runner) for record in item.records]
+    if measured:
+        found = found.against(measured)
+    _finish(found, json_path, None if quiet else show_estimate)
+
+
+@commands.command()
+@_experiment_options("strategies")
+@click.option("--report", is_flag=True, help="Say how often the advice was the measured best, and what it lost.")
+@click.option(
+    "--atlas",
+    "atlas_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Measured cells.  [default: recorded]",
+)
+@_json_option
+def advise(report: bool, atlas_path: Path | None, json_path: Path | None, **given: str | None) -> None:
+    """Name a strategy for a task, from its label budget and measured similarity, and the measured cells it rests on.
+
+    \b
+    Examples:
+      python -m tlcore advise --source mnist --target uci_digits --labels-per-class 10
+      python -m tlcore advise --report
+    """
+    from tlcore.advise import ATLAS, Atlas
+    from tlcore.advise import advise as name_strategy
+    from tlcore.console import show_advice, show_policies
+
+    experiment = Experiment.of(**_fields(given))
+    _check_writable(json_path)
+    atlas = Atlas.read(atlas_path or ATLAS)
+    if report:
+        show_policies(atlas.report())
         if json_path is not None:
-            out.print(f"written to {json_path}")
+            _write(json_path, json.dumps([asdict(policy) for policy in atlas.report()], indent=1))
+        return
+    from tlcore.estimate import scores_of
+
+    advice = name_strategy(experiment, scores_of(experiment), atlas)
+    _finish(advice, json_path, lambda advice: show_advice(advice, atlas.report()))
+
+
+@commands.command()
+@click.option("--file", "path", type=click.Path(path_type=Path), help="Where to write.  [default: the recorded one]")
+@click.option("--processes", type=click.IntRange(1, 64), help="Processes to share the arms.  [default: one a core]")
+@click.option("--again", is_flag=True, help="Train arms that were trained before, too.")
+def atlas(path: Path | None, processes: int | None, again: bool) -> None:
+    """Measure the cells that `advise` rests on, on the real data, and write them to data/records/atlas/."""
+    from tlcore.advise import ATLAS, measure_atlas, plan_atlas
+    from tlcore.console import show_policies
+
+    path = path or ATLAS
+    _check_writable(path)
+    experiments = plan_atlas()
+    measured = measure_atlas(Runner(processes, again=again, total=len(experiments)), experiments=experiments)
+    _write(path, measured.to_json())
+    show_policies(measured.report())
+    out.print(f"written to {path}")
+
+
+@commands.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+@_json_option
+def summary(files: tuple[Path, ...], json_path: Path | None) -> None:
+    """Sum up several tasks: interquartile mean and probability of improvement over scratch, by stratified bootstrap.
+
+    FILE is anything that a command wrote with --json; a task is a pair, a network and a label budget.
+    """
+    from tlcore.console import show_summary
+    from tlcore.saved import records_in
+    from tlcore.summary import summarise
+
+    _check_writable(json_path)
+    records = [record for path in files for record in records_in(path)]
+    _finish(summarise(records), json_path, show_summary)
 
 
 @commands.command()
@@ -158,9 +374,9 @@ def record(names: tuple[str, ...], processes: int | None, folder: Path) -> None:
         path = folder / preset.record_path.name
         _check_writable(path)
         out.print(f"[bold]{preset.title}[/bold]")
-        comparison = _run(preset.experiment, processes, quiet=False)
+        comparison = Runner(processes, again=True)(preset.experiment)
         _write(path, comparison.to_json())
-        _print_comparison(comparison)
+        show_comparison(comparison)
         out.print(f"written to {path}\n")
 
 
@@ -201,37 +417,37 @@ def pretrain(source: str | None, backbone: str | None, folder: Path | None) -> N
 @commands.command()
 def datasets() -> None:
     """List the datasets, and where each is found on this machine."""
-    table = _table("name", "what", "shape", "classes", "labels a class", "found")
+    shown = table("name", "what", "shape", "classes", "labels a class", "found")
     for spec in DATASETS.values():
         height, width, channels = spec.shape
-        table.add_row(
+        shown.add_row(
             spec.name,
             spec.sentence,
             f"{height}×{width}×{channels}",
             str(len(spec.classes)),
-            f"2–{spec.labels_per_class_limit}",
+            "source only" if spec.source_only else f"2–{spec.labels_per_class_limit}",
             spec.looks() or "not here: downloaded at first use",
         )
-    out.print(table)
+    out.print(shown)
 
 
 @commands.command()
 def strategies() -> None:
     """List the strategies, a sentence and the paper for each."""
-    table = _table("name", "kind", "what it does", "paper")
+    shown = table("name", "kind", "what it does", "paper")
     for strategy in STRATEGIES.values():
-        table.add_row(strategy.name, strategy.kind, strategy.sentence, strategy.paper)
-    out.print(table)
+        shown.add_row(strategy.name, strategy.kind, strategy.sentence, strategy.paper)
+    out.print(shown)
 
 
 @commands.command()
 def backbones() -> None:
     """List the backbones and their stages."""
-    table = _table("name", "what", "stages")
+    shown = table("name", "what", "stages")
     for backbone in BACKBONES.values():
         stages = " → ".join(f"{stage.name} ({stage.kind} {stage.width})" for stage in backbone.stages)
-        table.add_row(backbone.name, backbone.sentence, stages)
-    out.print(table)
+        shown.add_row(backbone.name, backbone.sentence, stages)
+    out.print(shown)
 
 
 @commands.command()
@@ -266,23 +482,23 @@ def doctor(as_json: bool) -> None:
             )
         )
         return
-    table = Table(show_header=False, box=None)
-    table.add_row("device", f"{environment.device} ({environment.machine})")
-    table.add_row(
+    shown = Table(show_header=False, box=None)
+    shown.add_row("device", f"{environment.device} ({environment.machine})")
+    shown.add_row(
         "backend",
         f"{environment.backend} {environment.packages[environment.backend]}, Keras {environment.packages['keras']}",
     )
     for name, speed in speeds.items():
         mark = "  ← used" if name == chosen else ""
-        table.add_row(name, f"{speed:,.0f} training images a second on one thread{mark}")
-    table.add_row("files kept in", str(home()))
-    table.add_row("", "")
+        shown.add_row(name, f"{speed:,.0f} training images a second on one thread{mark}")
+    shown.add_row("files kept in", str(home()))
+    shown.add_row("", "")
     for name, where in found.items():
-        table.add_row(name, where or "not here: downloaded at first use")
-    table.add_row("", "")
+        shown.add_row(name, where or "not here: downloaded at first use")
+    shown.add_row("", "")
     for name, where in checkpoints.items():
-        table.add_row(name, f"source model {where}")
-    out.print(table)
+        shown.add_row(name, f"source model {where}")
+    out.print(shown)
 
 
 @commands.command()
@@ -294,116 +510,34 @@ def worker(slots: int | None) -> int:
     return work(slots)
 
 
-def _table(*columns: str) -> Table:
-    """A table whose first column, the names that people type, is never cut."""
-    table = Table(*columns)
-    table.columns[0].no_wrap = True
-    table.columns[0].overflow = "ignore"
-    return table
+# --- results --------------------------------------------------------------------------------------------------------
 
 
-# --- running and showing ----------------------------------------------------------------------------------------------
+class _Result(Protocol):
+    """What a command has measured."""
+
+    def to_json(self) -> str:
+        """The result as JSON text."""
+        ...
 
 
-def _run(experiment: Experiment, processes: int | None, quiet: bool) -> Comparison:
-    """Run a comparison with a progress bar a strategy; Ctrl-C stops it at the next step."""
-    from tlcore.runner import compare as run
-
-    stop = threading.Event()
-    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
-    try:
-        with _Bars(experiment, quiet) as bars:
-            return run(experiment, bars.show, stop.is_set, processes or os.cpu_count() or 1)
-    finally:
-        signal.signal(signal.SIGINT, before)
+T = TypeVar("T", bound=_Result)
 
 
-class _Bars:
-    """One progress bar a strategy, its seeds added up, and one for the preparation."""
-
-    def __init__(self, experiment: Experiment, quiet: bool) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(),
-            TextColumn("{task.fields[text]:<26}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=err,
-            disable=quiet,
-        )
-        self._preparing = self._progress.add_task("preparation", total=1.0, text="starting")
-        self._bars: dict[str, TaskID] = {
-            name: self._progress.add_task(STRATEGIES[name].title, total=experiment.seeds, text="waiting", start=False)
-            for name in experiment.strategies
-        }
-        self._done: dict[tuple[str, int], float] = {}
-
-    def __enter__(self) -> _Bars:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, event: Event) -> None:
-        """Move the bar that the event is about."""
-        if event.kind == "pretrain":
-            self._progress.update(self._preparing, completed=event.fraction, text=event.text[:26])
-            return
-        self._progress.update(self._preparing, completed=1.0, text="ready")
-        bar = self._bars[event.strategy]
-        if event.kind == "arm_started":
-            self._progress.start_task(bar)
-        self._done[event.strategy, event.seed] = max(self._done.get((event.strategy, event.seed), 0), event.fraction)
-        done = sum(fraction for (strategy, _), fraction in self._done.items() if strategy == event.strategy)
-        text = f"seed {event.seed}: {event.text}"
-        if event.record is not None:
-            text = f"seed {event.seed}: {event.record.test_accuracy:.1%} on the test"
-        self._progress.update(bar, completed=done, text=text[:26])
+def _finish(result: T, json_path: Path | None, show: Callable[[T], None] | None) -> None:
+    """Write a result, then show it."""
+    if json_path is not None:
+        _write(json_path, result.to_json())
+    if show is not None:
+        show(result)
+        if json_path is not None:
+            out.print(f"written to {json_path}")
 
 
-def _print_comparison(comparison: Comparison) -> None:
-    experiment = comparison.experiment
-    differences = {item.strategy: item for item in comparison.comparisons}
-    baseline = next((item.baseline for item in differences.values()), "")
-    table = Table(
-        "strategy",
-        "test accuracy, %",
-        f"against {baseline}, points" if baseline else "difference",
-        "verdict",
-        "s an arm",
-        title=f"{experiment.source} → {experiment.target}, {experiment.labels_per_class} labels a class, "
-        f"{experiment.seeds} seeds, {experiment.steps} steps",
-        caption="mean and 95 % interval over seeds; differences are paired by seed",
-        box=SIMPLE,
-        pad_edge=False,
-    )
-    table.columns[0].no_wrap = True
-    for name in experiment.strategies:
-        records = [record for record in comparison.records if record.strategy == name]
-        interval = mean_interval([record.test_accuracy for record in records])
-        seconds = sum(sum(record.phase_seconds.values()) for record in records) / len(records)
-        row = [STRATEGIES[name].title, _with_interval(interval.mean, interval.low, interval.high, "{:.1f}")]
-        if (item := differences.get(name)) is not None:
-            row += [_with_interval(item.mean_difference, item.ci_low, item.ci_high, "{:+.1f}"), item.verdict]
-        else:
-            row += ["", "baseline" if name == baseline else ""]
-        table.add_row(*row, f"{seconds:.1f}")
-    out.print(table)
-    for record in comparison.records:
-        if record.message:
-            out.print(f"{record.strategy}, seed {record.seed}: {record.message}")
-
-
-def _with_interval(mean: float, low: float | None, high: float | None, pattern: str) -> str:
-    text = pattern.format(100 * mean)
-    if low is None or high is None:
-        return f"{text} (one seed)"
-    return f"{text} ({pattern.format(100 * low)} to {pattern.format(100 * high)})"
-
-
-def _check_writable(path: Path) -> None:
+def _check_writable(path: Path | None) -> None:
     """Find out before minutes of training that the result cannot be written."""
+    if path is None:
+        return
     folder = path.resolve().parent
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a file in it")
