@@ -58,6 +58,7 @@ bench: $(VENV)/.ready-bench
 record: $(VENV)/.ready
 	$(BIN)/python -m tlcore pretrain
 	$(BIN)/python -m tlcore record
+	$(BIN)/python -m tlcore atlas --again
 
 docs: $(VENV)/.ready-dev
 	PYTHONPATH=. $(BIN)/python docs/build.py

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,23 +16,29 @@ from tlcore import arm
 from tlcore.arm import C_GRID, LOOKS, run_arm
 from tlcore.data import DATASETS, load
 from tlcore.errors import Stopped, UserError
-from tlcore.experiment import Event, Experiment, RunRecord
-from tlcore.models.build import HEAD, weights_sha256
+from tlcore.experiment import Event, Experiment, RunRecord, fits
+from tlcore.models import get_backbone
+from tlcore.models.build import HEAD, initial_weights, weight_shapes, weights_sha256
 from tlcore.pretrain import find_checkpoint
 from tlcore.strategies import STRATEGIES
+from tlcore.train import STEPS_PER_CALL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The shipped MNIST network and scikit-learn's digits: nothing to download, nothing to pre-train.
+FITTING = [name for name in STRATEGIES if fits(name, get_backbone("cnn_small"), None)]
 BASE = Experiment(
     source="mnist",
     target="uci_digits",
-    strategies=tuple(STRATEGIES),
+    strategies=tuple(FITTING),
     labels_per_class=5,
-    steps=30,
+    steps=24,
     learning_rates=(1e-3, 3e-3),
     precision="float32",
 )
-every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
-NETWORKS = [name for name in STRATEGIES if name not in ("direct_reuse", "pixel_baseline")]
+every_strategy = pytest.mark.parametrize("strategy", FITTING)
+NETWORKS = [name for name in FITTING if name not in ("direct_reuse", "pixel_baseline")]
 every_network = pytest.mark.parametrize("strategy", NETWORKS)
 
 
@@ -71,7 +78,11 @@ def test_every_field_of_a_record_is_sane(strategy: str) -> None:
     assert confusion.sum(axis=1).tolist() == np.bincount(target.y_test).tolist()
     assert np.trace(confusion) / confusion.sum() == pytest.approx(record.test_accuracy)
     assert record.total_parameters == sum(stage.parameters for stage in record.stages)
-    assert record.trainable_parameters == sum(s.parameters for s in record.stages if s.mode == "trained")
+    in_trained_stages = sum(stage.parameters for stage in record.stages if stage.mode == "trained")
+    if BASE.recipe(strategy).low_rank:
+        assert in_trained_stages < record.trainable_parameters < record.total_parameters / 10
+    else:
+        assert record.trainable_parameters == in_trained_stages
     assert record.trainable_parameters <= record.total_parameters
     assert record.labels.training == 50
     assert record.labels.validation == 10
@@ -95,7 +106,7 @@ def test_a_record_comes_back_from_json(strategy: str) -> None:
 @every_strategy
 def test_a_record_names_the_source_exactly_if_it_used_it(strategy: str) -> None:
     record, _ = run(strategy)
-    recipe = STRATEGIES[strategy].recipe(arm.get_backbone(BASE.backbone), None)
+    recipe = BASE.recipe(strategy)
     assert (record.source_model is not None) == recipe.needs_source
     assert bool(record.datasets["source"].sha256) == recipe.needs_source
     if record.source_model is not None:
@@ -122,26 +133,118 @@ def test_a_curve_goes_from_before_training_to_the_last_step(strategy: str) -> No
     assert record.curve[-1].train_accuracy == pytest.approx(record.train_accuracy)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 13, 26, 70, 100])
+@every_network
+def test_the_network_of_a_record_is_the_one_that_was_trained(strategy: str) -> None:
+    record, _ = run(strategy)
+    student = strategy in ("distillation", "small_scratch")
+    assert record.network == ("cnn_tiny" if student else "")
+    network = get_backbone("cnn_tiny" if student else "cnn_small")
+    assert [stage.name for stage in record.stages] == [*network.stage_names, HEAD]
+    shapes = weight_shapes(network, (28, 28, 1), 10)
+    assert record.total_parameters == sum(int(np.prod(shape)) for stage in shapes.values() for shape in stage)
+
+
+@every_network
+def test_a_record_says_what_training_moved(strategy: str) -> None:
+    """Frozen stages not at all, to the last bit; this is the program as it runs, traced and from cached features."""
+    record, _ = run(strategy)
+    recipe, network = BASE.recipe(strategy), get_backbone(record.network or BASE.backbone)
+    assert set(record.weight_change) == {*network.stage_names, HEAD}
+    assert set(record.feature_change) == set(record.feature_cka) == set(network.stage_names)
+    for index, stage in enumerate(network.stage_names):
+        assert (record.weight_change[stage] > 0) == (recipe.mode(stage) != "frozen")
+        still = all(recipe.mode(name) == "frozen" for name in network.stage_names[: index + 1])
+        assert (record.feature_change[stage] == 0) == still
+        assert (record.feature_cka[stage] == 1) == still
+    assert record.weight_change[HEAD] > 0
+
+
+@every_strategy
+def test_a_record_says_how_much_of_the_source_is_left(strategy: str) -> None:
+    record, _ = run(strategy)
+    recipe = BASE.recipe(strategy)
+    whole = recipe.transferred == set(get_backbone("cnn_small").stage_names) and recipe.own is None
+    if DATASETS["mnist"].looks() is None or not whole:
+        assert record.source_accuracy_before is record.source_accuracy_after is None
+        return
+    before, after = record.source_accuracy_before, record.source_accuracy_after
+    assert before is not None
+    assert after is not None
+    assert before > 0.9
+    if all(recipe.mode(stage) == "frozen" for stage in get_backbone("cnn_small").stage_names):
+        assert after == before
+    elif not recipe.low_rank and recipe.phases[-1].rate == 1 and not recipe.phases[-1].stage_rates:
+        assert after != before
+
+
+@pytest.mark.parametrize("steps", [1, 2, 13, 26, 70])
 def test_the_steps_trained_are_the_steps_asked_for(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted where they happen: in the optimiser, and in the rows that `fit` was given."""
     given: list[int] = []
     fit = arm.Program.fit
 
-    def counting(program: arm.Program, x: Any, y: Any, batch_size: int, *rest: Any) -> int:
-        given.append(len(x) // batch_size)
-        return fit(program, x, y, batch_size, *rest)
+    def counting(program: arm.Program, data: Any, order: np.ndarray, *rest: Any) -> int:
+        given.append(len(order))
+        return fit(program, data, order, *rest)
 
     experiment = BASE.model_copy(update={"steps": steps, "learning_rate": 1e-3})
     fresh = trial("feature_extraction", experiment)
-    program, _ = fresh._phase_program(fresh.recipe.phases[0], fresh.first_weights())
+    program, _ = fresh._phase_program(fresh.recipe, fresh.recipe.phases[0], fresh.first_weights(fresh.recipe))
     monkeypatch.setattr(arm.Program, "fit", counting)
     record = fresh.run_network()
     assert sum(given) == steps
-    assert int(program.model.optimizer.iterations) == steps
+    assert int(program.optimizer.iterations) == steps
     assert record.steps == steps
     assert [point.step for point in record.curve][-1] == steps
     assert len(record.curve) == min(LOOKS, steps) + 1
+
+
+PHASED = [name for name in NETWORKS if len(BASE.recipe(name).phases) > 1]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 24])
+@pytest.mark.parametrize("strategy", PHASED)
+def test_every_phase_gets_its_share_and_its_rates(strategy: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with fewer steps than phases: then some phases get none, and the steps are all done."""
+    fresh = trial(strategy, BASE.model_copy(update={"steps": steps, "learning_rate": 2e-3}))
+    phases = fresh.recipe.phases
+    done: dict[int, list[float]] = {}
+    asked = fresh._phase_program
+
+    class Watched:
+        """A program that is not trained, whose steps are noted."""
+
+        def __init__(self, index: int) -> None:
+            self.index = index
+
+        def fit(self, data: Any, order: np.ndarray, rates: np.ndarray, should_stop: Any) -> int:
+            done.setdefault(self.index, []).extend(rates.tolist())
+            return len(order)
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: {} if name == "weights" else None
+
+    def watched(recipe: Any, phase: Any, weights: Any) -> Any:
+        return Watched(phases.index(phase)), asked(recipe, phase, weights)[1]
+
+    monkeypatch.setattr(fresh, "_phase_program", watched)
+    trained = fresh._train(fresh.recipe, fresh.first_weights(fresh.recipe), 2e-3, fresh.everything)
+    assert trained.steps == steps == sum(len(rates) for rates in done.values())
+    ends = np.rint(np.cumsum([phase.share for phase in phases]) * steps).astype(int)
+    for index, (begin, end) in enumerate(pairwise([0, *ends])):
+        rates = done.get(index, [])
+        assert len(rates) == end - begin
+        np.testing.assert_allclose(rates, phases[index].rates(2e-3, end - begin), rtol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", PHASED)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_one_or_two_steps_make_a_record_too(strategy: str, steps: int) -> None:
+    experiment = BASE.model_copy(update={"steps": steps, "learning_rate": 1e-3})
+    record = run_arm(experiment, strategy, 0)
+    assert record.status == "finished"
+    assert record.steps == steps
+    assert [point.step for point in record.curve] == list(range(steps + 1))
 
 
 @pytest.mark.parametrize("strategy", ["direct_reuse", "pixel_baseline"])
@@ -173,43 +276,143 @@ def test_a_fixed_rate_is_used_and_nothing_is_tried() -> None:
 
 
 def test_every_arm_of_a_seed_has_the_same_images() -> None:
-    assert len({run(strategy)[0].labels.sha256 for strategy in STRATEGIES}) == 1
+    assert len({run(strategy)[0].labels.sha256 for strategy in FITTING}) == 1
     assert run("pixel_baseline", 1)[0].labels.sha256 != run("pixel_baseline", 0)[0].labels.sha256
 
 
 def test_every_arm_of_a_seed_starts_with_the_same_head_and_the_same_random_stages() -> None:
-    starts = {strategy: trial(strategy).first_weights() for strategy in NETWORKS}
-    assert len({weights_sha256({HEAD: start[HEAD]}) for start in starts.values()}) == 1
-    fresh = {
-        weights_sha256({stage: start[stage]})
-        for strategy, start in starts.items()
-        for stage in ("dense1",)
-        if stage not in trial(strategy).recipe.transferred
-    }
-    assert len(fresh) == 1
-    other = trial("scratch", seed=1).first_weights()
+    starts = {strategy: trial(strategy).first_weights(BASE.recipe(strategy)) for strategy in NETWORKS}
+    for small in (False, True):  # a smaller network has a smaller head
+        alike = [name for name in NETWORKS if BASE.recipe(name).small == small]
+        assert len({weights_sha256({HEAD: starts[name][HEAD]}) for name in alike}) == 1
+        for stage in ("conv1", "conv2", "dense1"):
+            fresh = {
+                weights_sha256({stage: starts[name][stage]})
+                for name in alike
+                if stage in starts[name] and BASE.recipe(name).origin(stage) in ("random", "own")
+            }
+            assert len(fresh) <= 1, stage
+    other = trial("scratch", seed=1).first_weights(BASE.recipe("scratch"))
     assert weights_sha256({HEAD: other[HEAD]}) != weights_sha256({HEAD: starts["scratch"][HEAD]})
 
 
-def test_every_arm_of_a_seed_sees_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rows_of_every_arm_of_a_seed_come_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[np.ndarray] = []
     fit = arm.Program.fit
 
-    def noting(program: arm.Program, x: Any, y: np.ndarray, *rest: Any) -> int:
-        seen.append(y)
-        return fit(program, x, y, *rest)
+    def noting(program: arm.Program, data: Any, order: np.ndarray, rates: np.ndarray, *rest: Any) -> int:
+        seen.append(order)
+        return fit(program, data, order, rates * 0, *rest)
 
     orders: dict[str, list[int]] = {}
     for strategy in NETWORKS:
         waiting = trial(strategy)
-        waiting._phase_program(waiting.recipe.phases[0], waiting.first_weights())  # traces with a batch of its own
+        for phase in waiting.recipe.phases:  # traces with a batch of its own
+            waiting._phase_program(waiting.recipe, phase, waiting.first_weights(waiting.recipe))
+        start, teacher = waiting._prepared(1e-3, waiting.everything)
         seen.clear()
         with monkeypatch.context() as patch:
             patch.setattr(arm.Program, "fit", noting)
-            waiting._train(waiting.first_weights(), 1e-3, waiting.everything, waiting._look_steps())
-        orders[strategy] = np.concatenate(seen).tolist()
+            waiting._train(waiting.recipe, start, 1e-3, waiting.everything, teacher, waiting._look_steps())
+        orders[strategy] = np.concatenate(seen).reshape(-1).tolist()
     assert all(order == orders["scratch"] for order in orders.values())
     assert len(orders["scratch"]) == BASE.steps * BASE.batch_size
+
+
+def rows_read(waiting: arm._Arm, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> set[int]:
+    """Positions in the label budget of all images that something trains on."""
+    read: set[int] = set()
+    fit, recalibrate = arm.Program.fit, arm.Program.recalibrate
+
+    def noting(program: arm.Program, data: Any, order: np.ndarray, *rest: Any) -> int:
+        assert len(data.y) == len(waiting.labels)  # rows are positions in the label budget
+        read.update(order.reshape(-1).tolist())
+        return fit(program, data, order, *rest)
+
+    def noting_too(program: arm.Program, x: Any, order: np.ndarray) -> None:
+        read.update(order.reshape(-1).tolist())
+        recalibrate(program, x, order)
+
+    for phase in waiting.recipe.phases:
+        waiting._phase_program(waiting.recipe, phase, waiting.first_weights(waiting.recipe))
+    for recipe in (waiting.recipe.own, waiting.recipe.distillation and waiting.recipe.distillation.teacher):
+        for phase in recipe.phases if recipe else ():
+            waiting._phase_program(recipe, phase, waiting.first_weights(recipe))
+    with monkeypatch.context() as patch:
+        patch.setattr(arm.Program, "fit", noting)
+        patch.setattr(arm.Program, "recalibrate", noting_too)
+        act()
+    return read
+
+
+@every_network
+def test_the_choice_of_a_rate_never_trains_on_what_it_is_judged_by(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does what is trained before the arm itself: a teacher, a network of its own, running statistics."""
+    waiting = trial(strategy, BASE.model_copy(update={"normalization": "recalibrate"}))
+    read = rows_read(waiting, monkeypatch, lambda: waiting._select_rate((1e-3,)))
+    assert read == set(waiting.training.tolist())
+    assert not read & set(waiting.validation.tolist())
+
+
+@pytest.mark.parametrize("strategy", [name for name in NETWORKS if BASE.recipe(name).own or "distil" in name])
+def test_what_is_prepared_for_the_final_training_learns_from_the_whole_budget(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = trial(strategy)
+    read = rows_read(waiting, monkeypatch, lambda: waiting._prepared(1e-3, waiting.everything))
+    assert read == set(waiting.everything.tolist())
+
+
+def test_a_network_of_ones_own_starts_elsewhere_and_gives_its_first_stages() -> None:
+    waiting = trial("self_copy_frozen")
+    fresh = waiting.first_weights(waiting.recipe)
+    start, teacher = waiting._prepared(1e-3, waiting.everything)
+    assert teacher is None
+    alone = waiting._train(
+        BASE.recipe("scratch"),
+        initial_weights(get_backbone("cnn_small"), (28, 28, 1), 10, arm.OWN_SEED),
+        1e-3,
+        waiting.everything,
+    )
+    assert weights_sha256({"conv1": start["conv1"]}) == weights_sha256({"conv1": alone.weights["conv1"]})
+    for stage in ("conv2", "dense1", HEAD):
+        assert weights_sha256({stage: start[stage]}) == weights_sha256({stage: fresh[stage]})
+
+
+def test_a_teacher_is_the_fine_tuned_network_itself() -> None:
+    waiting = trial("distillation")
+    _, teacher = waiting._prepared(1e-3, waiting.everything)
+    assert teacher is not None
+    tuned = trial("fine_tune_all")
+    trained = tuned._train(tuned.recipe, tuned.first_weights(tuned.recipe), 1e-3, tuned.everything)
+    expected = tuned._logits(trained.weights, tuned.labelled, "")
+    np.testing.assert_allclose(teacher(waiting.labelled, ""), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", [*PHASED, "l2_sp", "lora", "distillation", "self_copy_fine_tuned"])
+def test_an_arm_does_not_depend_on_what_its_programs_did_before(strategy: str) -> None:
+    """Optimisers, statistics, low-rank factors and pulls of an earlier seed leave no trace."""
+    first = timeless(run(strategy)[0])
+    run_arm(BASE.model_copy(update={"learning_rate": 0.5, "steps": 5}), strategy, 3)
+    assert timeless(run_arm(BASE, strategy, 0)) == first
+
+
+@pytest.mark.parametrize("normalization", ["auto", "recalibrate"])
+def test_running_statistics_of_an_earlier_arm_leave_no_trace(normalization: str) -> None:
+    experiment = BASE.model_copy(
+        update={
+            "backbone": "mini_resnet_bn",
+            "strategies": ("scratch",),
+            "learning_rate": 1e-2,
+            "steps": 4,
+            "normalization": normalization,
+        }
+    )
+    first = timeless(run_arm(experiment, "scratch", 0))
+    run_arm(experiment.model_copy(update={"learning_rate": 0.5}), "scratch", 1)
+    assert timeless(run_arm(experiment, "scratch", 0)) == first
 
 
 @pytest.mark.parametrize("strategy", ["feature_extraction", "scratch"])
@@ -221,9 +424,11 @@ def test_the_same_seed_gives_the_same_record(strategy: str) -> None:
 # --- blind to the test set --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strategy", ["feature_extraction", "fine_tune_all", "pixel_baseline"])
+@pytest.mark.parametrize(
+    "strategy", ["feature_extraction", "fine_tune_all", "pixel_baseline", "distillation", "self_copy_frozen"]
+)
 def test_nothing_but_the_final_score_depends_on_the_test_set(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = arm._task(BASE.source, BASE.target)
+    task = arm._task(BASE.source, BASE.target, BASE.shape)
     # Other images, labels in another order, and another hash, under which no features are kept yet.
     poisoned = replace(task.dataset, y_test=np.roll(task.dataset.y_test, 1), sha256="poisoned")
     changed = replace(task, dataset=poisoned, x_test=255 - task.x_test)
@@ -326,7 +531,7 @@ def test_transfer_of_digits_to_digits_is_worth_more_than_random_features() -> No
 
 
 @pytest.mark.parametrize("how", ["shift", "shift_flip"])
-@pytest.mark.parametrize("strategy", ["feature_extraction", "scratch"])
+@pytest.mark.parametrize("strategy", ["feature_extraction", "scratch", "distillation"])
 def test_augmentation_changes_the_training_and_repeats(how: str, strategy: str) -> None:
     experiment = BASE.model_copy(update={"augmentation": how, "learning_rate": 1e-3, "steps": 10})
     plain = experiment.model_copy(update={"augmentation": "none"})
@@ -361,6 +566,50 @@ def test_half_precision_trains_too() -> None:
     record = run_arm(experiment, "fine_tune_all", 0)
     assert record.environment.precision == "mixed_bfloat16"
     assert record.test_accuracy > 0.3
+
+
+@pytest.mark.parametrize("augmentation", ["none", "shift"])
+def test_statistics_are_measured_anew_when_that_is_asked_for(
+    augmentation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever changes the training images; every look and the record show the network that the record is about."""
+    experiment = BASE.model_copy(
+        update={
+            "backbone": "mini_resnet_bn",
+            "strategies": ("scratch",),
+            "learning_rate": 3e-3,
+            "steps": 4,
+            "normalization": "recalibrate",
+            "augmentation": augmentation,
+        }
+    )
+    calls: list[int] = []
+    recalibrate = arm.Program.recalibrate
+
+    def noting(program: arm.Program, x: Any, order: np.ndarray) -> None:
+        calls.append(len(x))
+        recalibrate(program, x, order)
+
+    monkeypatch.setattr(arm.Program, "recalibrate", noting)
+    record = run_arm(experiment, "scratch", 0)
+    assert calls == [record.labels.training]
+    assert record.curve[-1].validation_accuracy == pytest.approx(record.validation_accuracy)
+
+
+@pytest.mark.parametrize("strategy", ["lp_ft", "gradual_unfreeze", "head_continued"])
+def test_a_limit_in_seconds_may_end_an_arm_in_its_first_phase(strategy: str) -> None:
+    experiment = BASE.model_copy(update={"seconds": 1e-6, "steps": 4000, "learning_rate": 1e-3})
+    record = run_arm(experiment, strategy, 0)
+    assert record.status == "finished"
+    assert record.steps == STEPS_PER_CALL
+    assert record.weight_change["conv1"] == 0
+    assert record.curve[-1].step == record.steps
+    assert record.curve[-1].validation_accuracy == pytest.approx(record.validation_accuracy)
+
+
+def test_published_weights_have_no_output_layer_to_reuse() -> None:
+    with pytest.raises(UserError, match="output layer"):
+        Experiment.of(source="imagenet", backbone="mobilenet_v2_035", strategies=("direct_reuse",))
 
 
 # --- while it runs ----------------------------------------------------------------------------------------------------

@@ -14,11 +14,12 @@ import pytest
 from tlcore import pretrain
 from tlcore.data import DATASETS, load
 from tlcore.errors import Stopped, UserError
-from tlcore.experiment import Event
+from tlcore.experiment import Event, Experiment
+from tlcore.loops import Forward
 from tlcore.models import get_backbone
-from tlcore.models.build import build_model, set_weights, weight_shapes, weights_sha256
+from tlcore.models.build import build_model, initial_weights, set_weights, weight_shapes, weights_sha256
 from tlcore.pretrain import SHIPPED, SHIPPED_PAIRS, Checkpoint, find_checkpoint, source_checkpoint, train_checkpoint
-from tlcore.train import accuracy, predict
+from tlcore.train import accuracy
 
 shipped_pairs = pytest.mark.parametrize(("source", "backbone"), SHIPPED_PAIRS)
 
@@ -44,8 +45,13 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home" / "checkpoints"
 
 
-def train(source: str = "uci_digits", backbone: str = "mlp") -> Checkpoint:
-    return source_checkpoint(source, backbone, "float32", quiet, go_on)
+def wanted(backbone: str = "mlp", images: int | None = None) -> Experiment:
+    """What a source model of scikit-learn's digits is wanted for."""
+    return Experiment(source="uci_digits", target="drawn_digits", backbone=backbone, source_images=images)
+
+
+def train(backbone: str = "mlp", images: int | None = None) -> Checkpoint:
+    return source_checkpoint(wanted(backbone, images), "float32", quiet, go_on)
 
 
 # --- what ships -------------------------------------------------------------------------------------------------------
@@ -72,7 +78,7 @@ def test_a_shipped_checkpoint_says_how_it_was_trained(source: str, backbone: str
     assert described["dataset_provenance"]
     assert described["environment"]["precision"] == "float32"
     model = described["model"]
-    assert model["key"] == pretrain._key(source, backbone, described["dataset_sha256"])
+    assert model["key"] == pretrain._key(source, backbone, described["dataset_sha256"], None)
     assert model["test_accuracy"] > 1.5 / len(DATASETS[source].classes)
     assert model["images"] > 0
 
@@ -91,7 +97,7 @@ def test_the_recorded_accuracy_of_a_shipped_checkpoint_is_measured_again(source:
     tolerance = 1e-3 if dataset.sha256 == found.dataset_sha256 else 0.01
     model = build_model(get_backbone(backbone), dataset.spec.shape, len(dataset.spec.classes), "float32")
     set_weights(model, found.weights)
-    measured = accuracy(predict(model, dataset.x_test), dataset.y_test)
+    measured = accuracy(Forward(model)(dataset.x_test), dataset.y_test)
     assert measured == pytest.approx(found.info.test_accuracy, abs=tolerance)
 
 
@@ -101,14 +107,14 @@ def test_the_recorded_accuracy_of_a_shipped_checkpoint_is_measured_again(source:
 def test_a_source_is_trained_once_and_found_again(kept: Path) -> None:
     assert find_checkpoint("uci_digits", "mlp") is None
     events: list[Event] = []
-    first = source_checkpoint("uci_digits", "mlp", "float32", events.append, go_on)
+    first = source_checkpoint(wanted(), "float32", events.append, go_on)
     fractions = [event.fraction for event in events]
     assert {event.kind for event in events} == {"pretrain"}
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
 
     listened = len(events)
-    again = source_checkpoint("uci_digits", "mlp", "float32", events.append, go_on)
+    again = source_checkpoint(wanted(), "float32", events.append, go_on)
     assert len(events) == listened, "it was trained twice"
     assert again.info == first.info
     assert weights_sha256(again.weights) == first.info.sha256
@@ -254,7 +260,7 @@ def test_a_stopped_training_leaves_no_file(kept: Path) -> None:
         return asked > 5
 
     with pytest.raises(Stopped):
-        source_checkpoint("uci_digits", "mlp", "float32", quiet, stop)
+        source_checkpoint(wanted(), "float32", quiet, stop)
     assert not list(kept.glob("*")) if kept.exists() else True
     assert find_checkpoint("uci_digits", "mlp") is None
 
@@ -285,6 +291,87 @@ def test_what_is_recorded_of_a_training_is_so(kept: Path) -> None:
     checkpoint, dataset = train(), load("uci_digits")
     model = build_model(get_backbone("mlp"), dataset.spec.shape, 10, "float32")
     set_weights(model, checkpoint.weights)
-    assert accuracy(predict(model, dataset.x_test), dataset.y_test) == pytest.approx(checkpoint.info.test_accuracy)
+    assert accuracy(Forward(model)(dataset.x_test), dataset.y_test) == pytest.approx(checkpoint.info.test_accuracy)
     assert checkpoint.info.images == len(dataset.x_train)
     assert checkpoint.info.epochs == 1
+
+
+# --- fewer images -----------------------------------------------------------------------------------------------------
+
+
+def rows_learned_from(monkeypatch: pytest.MonkeyPatch, images: int | None) -> set[int]:
+    """Positions of the source's images that training a source model reads."""
+    read: set[int] = set()
+    fit = pretrain.Program.fit
+
+    def noting(program: pretrain.Program, data: object, order: np.ndarray, *rest: object) -> int:
+        read.update(order.reshape(-1).tolist())
+        return fit(program, data, order, *rest)  # pyright: ignore[reportArgumentType]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain.Program, "fit", noting)
+        checkpoint = train(images=images)
+    assert checkpoint.info.images == images
+    return read
+
+
+def test_fewer_source_images_are_among_more(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few, more = rows_learned_from(monkeypatch, 50), rows_learned_from(monkeypatch, 200)
+    assert (len(few), len(more)) == (50, 200)
+    assert few < more
+    # Each is another source model, and neither is the one that knows all images.
+    assert find_checkpoint("uci_digits", "mlp") is None
+    found = [find_checkpoint("uci_digits", "mlp", images) for images in (50, 200)]
+    assert all(found)
+    assert len({checkpoint.info.key for checkpoint in found if checkpoint}) == 2
+    assert find_checkpoint("uci_digits", "mlp", 100) is None
+
+
+def test_fewer_images_get_as_many_steps(kept: Path) -> None:
+    assert train(images=64).info.epochs == 20
+    assert train(images=640).info.epochs == 2
+
+
+def test_what_ships_knows_all_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TLCORE_HOME", str(tmp_path))
+    assert find_checkpoint("mnist", "cnn_small") is not None
+    assert find_checkpoint("mnist", "cnn_small", 100) is None
+
+
+# --- other networks ---------------------------------------------------------------------------------------------------
+
+
+def test_two_networks_of_the_same_stages_are_other_checkpoints(kept: Path) -> None:
+    """The two small ResNets differ in their normalisation only."""
+    keys = {pretrain._key("uci_digits", name, "0" * 64, None) for name in ("mini_resnet", "mini_resnet_bn")}
+    assert len(keys) == 2
+
+
+def test_published_weights_are_a_source_without_an_output_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tlcore.models import weights as published
+
+    network = get_backbone("mobilenet_v2_035")
+    arrays = initial_weights(network, (32, 32, 3), 2, 0)
+    del arrays["head"]
+    asked: list[tuple[object, ...]] = []
+
+    def loaded(*given: object) -> published.PublishedWeights:
+        asked.append(given)
+        return published.PublishedWeights(arrays, "from a file", "ab" * 32, 0.603, "a paper", "Apache 2.0")
+
+    monkeypatch.setattr(published, "imagenet_weights", loaded)
+    pretrain.published_checkpoint.cache_clear()
+    experiment = Experiment(
+        source="imagenet", target="uci_digits", backbone="mobilenet_v2_035", image_size=32, weights="mine.h5"
+    )
+    found = source_checkpoint(experiment, "float32", quiet, go_on)
+    again = source_checkpoint(experiment, "float32", quiet, go_on)
+    pretrain.published_checkpoint.cache_clear()
+    assert asked == [(network, (32, 32, 3), "mine.h5")]
+    assert again is found
+    assert "head" not in found.weights
+    assert found.info.provenance == "from a file"
+    assert found.info.key == "ab" * 8
+    assert (found.info.test_accuracy, found.info.epochs, found.info.seconds) == (0.603, None, None)
+    assert found.info.sha256 == weights_sha256(arrays)
+    assert found.info.images == 1_281_167

@@ -126,7 +126,17 @@ def test_what_is_here_needs_no_preparation() -> None:
     baselines = SMALL.model_copy(update={"backbone": "mlp", "strategies": ("scratch", "pixel_baseline")})
     assert not needs_preparation(baselines)
     assert needs_preparation(baselines.model_copy(update={"strategies": ("fine_tune_all",)}))
+    # Fewer source images are another source model, and that one does not ship.
+    assert needs_preparation(SMALL.model_copy(update={"source_images": 500}))
+    assert needs_preparation(SMALL.model_copy(update={"source_images": 500, "strategies": ("mean_var_init",)}))
+    assert not needs_preparation(SMALL.model_copy(update={"source_images": 500, "strategies": ("self_copy_frozen",)}))
     prepare(baselines)
+
+
+def test_published_weights_need_no_preparation() -> None:
+    """They are loaded or they are not there: nothing is trained for them."""
+    published = Experiment(source="imagenet", backbone="resnet50", target="uci_digits", precision="float32")
+    assert not needs_preparation(published)
 
 
 # The work is in a script: processes are started from a file's own ``__main__``.

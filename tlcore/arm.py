@@ -195,11 +195,13 @@ class _Arm:
         first = first or self._first_look(start)
         trained = self._train(self.recipe, start, selection.chosen, self.everything, teacher, self._look_steps())
         trained = replace(trained, curve=(first, *trained.curve))
+        if trained.diverged_at is None and not _finite(trained.weights):
+            trained = replace(trained, diverged_at=trained.steps)
         self.phase_seconds["training"] = trained.seconds
         message = ""
         if trained.diverged_at is not None:
             message = (
-                f"diverged: the loss was no longer a finite number by step {trained.diverged_at} "
+                f"diverged: the loss or a weight was no longer a finite number by step {trained.diverged_at} "
                 f"at learning rate {selection.chosen:g}; a lower rate would be the thing to try"
             )
         with self._timed("test"):
@@ -301,6 +303,9 @@ class _Arm:
             return weights, None
         by = recipe.distillation.teacher
         taught = self._train(by, self.first_weights(by), rate, rows)
+        if not _finite(taught.weights):
+            classes = self.task.classes
+            return weights, lambda images, _: np.full((len(images), classes), np.nan, dtype=np.float32)
         return weights, lambda images, name: self._logits(taught.weights, images, name, by)
 
     def _select_rate(self, rates: Sequence[float]) -> Selection:
@@ -314,7 +319,7 @@ class _Arm:
                 labels = self.labels[self.validation]
                 loss = cross_entropy(logits, labels)
                 scores[f"{rate:g}"] = accuracy(logits, labels)
-                losses[f"{rate:g}"] = loss if np.isfinite(loss) else None
+                losses[f"{rate:g}"] = loss if np.isfinite(loss) and _finite(trained.weights) else None
                 self._tell("select", (done + 1) / (len(rates) + 1), f"tried learning rate {rate:g}")
         return _chosen("learning_rate", rates, scores, losses)
 
@@ -416,7 +421,8 @@ class _Arm:
         if network.normalization == "batch" and first == len(names) and recipe.origin(names[-1]) == "random":
             # Random layers with statistics that fit no data give features in the tens of thousands, or next to nothing.
             # A control that cannot learn controls nothing, so its features are brought to unit size.
-            frozen.scale = 1 / max(float(np.sqrt(np.square(frozen(self.labelled, self._labelled_name)).mean())), 1e-12)
+            seen = frozen(self.labelled, self._labelled_name)[self.training]
+            frozen.scale = 1 / max(float(np.sqrt(np.square(seen).mean())), 1e-12)
         return program, frozen
 
     def _first_look(self, start: Weights) -> CurvePoint:
@@ -645,6 +651,11 @@ def _of_the_same_scale(fresh: list[Any], learned: list[Any], seed: int, stage: s
         rng.normal(old.mean(), old.std(), old.shape).astype(np.float32) if old.ndim > 1 else new
         for new, old in zip(fresh, learned, strict=True)
     ]
+
+
+def _finite(weights: Weights) -> bool:
+    """Whether every weight is a number. TensorFlow's max-pooling hides one that is not from the loss."""
+    return all(bool(np.isfinite(array).all()) for arrays in weights.values() for array in arrays)
 
 
 def _passes(rows: int, batch_size: int) -> int:

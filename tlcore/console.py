@@ -119,6 +119,7 @@ class Bars:
             console=err,
             disable=quiet,
         )
+        self._preparation_runs = False
         self._preparing = self._progress.add_task("preparation", total=1.0, text="starting")
         self._bars: dict[str, TaskID] = {
             name: self._progress.add_task(STRATEGIES[name].title, total=experiment.seeds, text="waiting", start=False)
@@ -136,9 +137,11 @@ class Bars:
     def show(self, event: Event) -> None:
         """Move the bar that the event is about."""
         if event.kind == "pretrain":
+            self._preparation_runs = 0 < event.fraction < 1
             self._progress.update(self._preparing, completed=event.fraction, text=event.text[:26])
             return
-        self._progress.update(self._preparing, completed=1.0, text="ready")
+        if not self._preparation_runs:  # arms that take nothing from the source do not wait for it
+            self._progress.update(self._preparing, completed=1.0, text="ready")
         bar = self._bars[event.strategy]
         if event.kind == "arm_started":
             self._progress.start_task(bar)
