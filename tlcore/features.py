@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tlcore.models.build import Shape
     from tlcore.models.registry import Backbone
 
-ROOM = 600_000_000  # bytes; the features of 10,000 test images after two convolutions take 63 MB
+ROOM = 200_000_000  # bytes; the features of 10,000 test images after two convolutions take 63 MB
 
 
 class FrozenStages:
