@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 LOOKS = 12
 LOOK_AT_MOST = 256  # training images that a look evaluates
-AUGMENTED_AT_ONCE = 12_800  # images; bounds the copy that changing them makes
+AUGMENTED_AT_ONCE = 3_200  # images; bounds the copy that changing them makes
 FEATURES_AT_ONCE = 100_000_000  # bytes; a whole test set's maps of an early stage of a large network are gigabytes
 OWN_SEED = 1_000_003  # first weights of a network that an arm trains for itself: other ones than the arm's own
 C_GRID = (0.01, 0.1, 1.0, 10.0)

@@ -26,7 +26,7 @@ from tlcore.experiment import Environment, Event, Experiment, SourceModel
 from tlcore.home import home
 from tlcore.models import get_backbone
 from tlcore.models.build import Weights, initial_weights, weight_shapes, weights_sha256
-from tlcore.train import Program, accuracy, scaled
+from tlcore.train import STEPS_PER_CALL, Program, accuracy, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,13 +223,19 @@ def train_checkpoint(
         )
         rates = np.full(chunk, recipe.rate * (1 - 0.9 * done / recipe.steps), dtype=np.float32)
         picked = order[done : done + chunk]
-        if held is None:
-            flat = picked.reshape(-1)
-            changed = augment(scaled(dataset.x_train[flat]), changes, recipe.seed, first=done * recipe.batch_size)
-            data = program.hold(changed, dataset.y_train[flat])
-            program.fit(data, np.arange(len(flat)).reshape(picked.shape), rates, should_stop)
-        else:
+        if held is not None:
             program.fit(held, picked, rates, should_stop)
+        else:
+            # A few steps at a time: changing images takes several copies of them.
+            for at in range(0, chunk, STEPS_PER_CALL):
+                flat = picked[at : at + STEPS_PER_CALL].reshape(-1)
+                first = (done + at) * recipe.batch_size
+                changed = augment(scaled(dataset.x_train[flat]), changes, recipe.seed, first=first)
+                positions = np.arange(len(flat)).reshape(-1, recipe.batch_size)
+                data = program.hold(changed, dataset.y_train[flat])
+                program.fit(data, positions, rates[at : at + STEPS_PER_CALL], should_stop)
+                if should_stop():
+                    break
         if should_stop():
             raise Stopped
     seconds = time.perf_counter() - start
