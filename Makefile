@@ -53,7 +53,7 @@ $(VENV)/.ready-bench: $(VENV)/.ready-dev requirements-bench.txt
 	touch $@
 
 bench: $(VENV)/.ready-bench
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 record: $(VENV)/.ready
 	$(BIN)/python -m tlcore pretrain

@@ -13,6 +13,7 @@ import tlcore
 from tlcore.errors import UserError
 from tlcore.experiment import Experiment, RunRecord
 from tlcore.home import home
+from tlcore.models.registry import get_backbone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,8 @@ class Archive:
     def _path(self, experiment: Experiment, strategy: str, seed: int) -> Path:
         from tlcore import backend  # loads Keras, which a process that only reads records may not
 
-        where = backend.environment(backend.resolve_precision(experiment.precision))
+        family = get_backbone(experiment.backbone).family
+        where = backend.environment(backend.resolve_precision(experiment.precision, family))
         said = f"{tlcore.__version__} {where.packages} {where.machine} {where.device} {where.precision}"
         host = hashlib.sha256(said.encode()).hexdigest()[:8]
         return self.folder / f"{experiment.arm_hash(strategy, seed)}-{host}.json"

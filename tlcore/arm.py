@@ -160,7 +160,7 @@ class _Arm:
         values = self.experiment
         self.backbone = get_backbone(values.backbone)
         self.recipe: Recipe = values.recipe(self.strategy)
-        self.precision = resolve_precision(values.precision)
+        self.precision = resolve_precision(values.precision, self.backbone.family)
         self.task = _task(values.source, values.target, values.shape)
         self.split: Split = split_labels(
             self.task.dataset, values.labels_per_class, values.validation_per_class, self.seed

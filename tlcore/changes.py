@@ -10,7 +10,7 @@ import numpy as np
 from tlcore.data import get_dataset, load
 from tlcore.data.external import IMAGENET
 from tlcore.loops import Forward
-from tlcore.metrics.similarity import debiased_cka, relative_change
+from tlcore.metrics.similarity import debiased_cka, relative_change, weight_change
 from tlcore.models.build import HEAD, build_model, set_weights, weights_sha256
 from tlcore.train import accuracy
 
@@ -38,15 +38,7 @@ def weight_changes(before: Weights, after: Weights, stages: Sequence[str]) -> di
     Returns:
         The change by stage; stages whose weights are no longer finite, or started at zero, are left out.
     """
-    changes: dict[str, float] = {}
-    for name in stages:
-        moved = sum(
-            float(np.square(b.astype(np.float64) - a).sum()) for a, b in zip(before[name], after[name], strict=True)
-        )
-        size = sum(float(np.square(array.astype(np.float64)).sum()) for array in before[name])
-        if size > 0 and np.isfinite(moved):
-            changes[name] = float(np.sqrt(moved / size))
-    return changes
+    return weight_change({name: before[name] for name in stages}, {name: after[name] for name in stages})
 
 
 def feature_changes(
