@@ -233,6 +233,11 @@ def test_every_control_once(app: App, visitor: Visitor) -> None:
         box.fill(value)
         box.press("Enter")
 
+    def write(label: str, value: str) -> None:
+        box = main.get_by_role("textbox", name=label)
+        box.fill(value)
+        box.press("Enter")
+
     def pill(name: str) -> None:
         main.get_by_role("button", name=name, exact=True).click()
 
@@ -253,6 +258,9 @@ def test_every_control_once(app: App, visitor: Visitor) -> None:
         ("steps", "80", lambda: number("Training steps", "80")),
         ("net", "cnn_deep", lambda: choose("Network", "Deeper CNN")),
         ("cut", "2", lambda: choose("Cut point", "up to conv2")),
+        ("unfreeze", "0.5", lambda: toggle("Unfreeze after: as each strategy does it")),
+        ("srcn", "1000", lambda: toggle("Source images: all of them")),
+        ("bn", "freeze", lambda: choose("Batch normalisation", "Held")),
         ("bs", "16", lambda: number("Batch size", "16")),
         ("grid", "0.0003,0.003,0.01", lambda: pill("0.001")),
         ("lr", "0.001", lambda: toggle("Learning rate: choose")),
@@ -260,6 +268,10 @@ def test_every_control_once(app: App, visitor: Visitor) -> None:
         ("prec", "float32", lambda: choose("Number format", "float32")),
         ("sec", "60.0", lambda: toggle("Time limit an arm (s): no limit")),
         ("s0", "5", lambda: number("First seed", "5")),
+        # Published weights bring networks and settings of their own.
+        ("src", "imagenet", lambda: choose("Source task", "ImageNet · published weights")),
+        ("px", "96", lambda: toggle("Image size (px): the network's own")),
+        ("w", "mine.h5", lambda: write("Weights file", "mine.h5")),
     ]
     for key, value, act in changes:
         act()
