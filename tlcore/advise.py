@@ -18,8 +18,9 @@ from tlcore.data import get_dataset
 from tlcore.errors import UserError
 from tlcore.estimate import SourceScores, scores_of
 from tlcore.experiment import Experiment, PairedComparison
-from tlcore.metrics.stats import Interval, mean_interval, paired_interval, verdict
+from tlcore.metrics.stats import Interval, mean_interval
 from tlcore.presets import RECORDS
+from tlcore.results import paired_comparison
 from tlcore.saved import Saved, run_each, run_here
 
 if TYPE_CHECKING:
@@ -157,16 +158,7 @@ class AtlasCell(Saved):
 
     def difference(self, strategy: str, baseline: str = "scratch") -> PairedComparison:
         """Difference of a strategy from a baseline, paired by seed."""
-        interval = paired_interval(self.accuracies(strategy), self.accuracies(baseline))
-        return PairedComparison(
-            strategy=strategy,
-            baseline=baseline,
-            mean_difference=interval.mean,
-            ci_low=interval.low,
-            ci_high=interval.high,
-            n=interval.n,
-            verdict=verdict(interval),
-        )
+        return paired_comparison(strategy, baseline, self.accuracies(strategy), self.accuracies(baseline))
 
     @property
     def best(self) -> str:

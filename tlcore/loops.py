@@ -6,6 +6,7 @@ done, each step picks its rows by position and has its own learning rate; Tensor
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ class Data:
     teacher: Any
 
 
-class _Loop:
+class _Loop(ABC):
     """What the three backends share.
 
     Args:
@@ -119,9 +120,9 @@ class _Loop:
             teacher = np.zeros((len(y) if self.objective.weight else 1, 1), dtype=np.float32)
         return Data(ops.convert_to_tensor(x), ops.convert_to_tensor(y), ops.convert_to_tensor(teacher))
 
+    @abstractmethod
     def run(self, data: Data, order: NDArray[np.int64], rates: NDArray[np.float32]) -> None:
         """Do one optimiser step for each row of `order`, at the rates given."""
-        raise NotImplementedError
 
     def _picked(self, data: Data, rows: Any) -> tuple[Any, Any, Any]:
         """One step's inputs in [0, 1], labels and teacher's logits."""

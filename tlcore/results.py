@@ -39,21 +39,35 @@ def paired_comparisons(records: Sequence[RunRecord], baseline: str | None = None
         shared = [seed for seed in seeds if (strategy, seed) in by_arm]
         if strategy == baseline or not shared:
             continue
-        interval = paired_interval(
-            [by_arm[strategy, seed] for seed in shared], [by_arm[baseline, seed] for seed in shared]
-        )
-        comparisons.append(
-            PairedComparison(
-                strategy=strategy,
-                baseline=baseline,
-                mean_difference=interval.mean,
-                ci_low=interval.low,
-                ci_high=interval.high,
-                n=interval.n,
-                verdict=verdict(interval),
-            )
-        )
+        accuracies = ([by_arm[name, seed] for seed in shared] for name in (strategy, baseline))
+        comparisons.append(paired_comparison(strategy, baseline, *accuracies))
     return tuple(comparisons)
+
+
+def paired_comparison(
+    strategy: str, baseline: str, treatment: Sequence[float], control: Sequence[float]
+) -> PairedComparison:
+    """One strategy against a baseline.
+
+    Args:
+        strategy: The strategy.
+        baseline: What it is compared with.
+        treatment: The strategy's test accuracies, one a seed.
+        control: The baseline's for the same seeds, in the same order.
+
+    Returns:
+        The mean difference with its interval and verdict.
+    """
+    interval = paired_interval(treatment, control)
+    return PairedComparison(
+        strategy=strategy,
+        baseline=baseline,
+        mean_difference=interval.mean,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        n=interval.n,
+        verdict=verdict(interval),
+    )
 
 
 @dataclass(frozen=True)
