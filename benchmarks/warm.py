@@ -20,9 +20,9 @@ def measure(source: str = "mnist", target: str = "fashion_mnist", seeds: int = 5
         Milliseconds from the call to the first step, the slowest strategy and seed, and by strategy.
     """
     from tlcore.arm import run_arm
+    from tlcore.engine import prepare
     from tlcore.errors import Stopped
     from tlcore.experiment import Experiment
-    from tlcore.runner import prepare
     from tlcore.train import Program
 
     experiment = Experiment(source=source, target=target, steps=30)

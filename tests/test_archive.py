@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tlcore import Comparison, Event, Experiment, RunRecord, Stopped, UserError, archive, backend, runner
+from tlcore import Comparison, Event, Experiment, RunRecord, Stopped, UserError, archive, backend, engine
 from tlcore.archive import Archive
 from tlcore.arm import run_arm
 from tlcore.data import load
@@ -55,7 +55,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         done.append((strategy, seed))
         return trained(strategy, seed).model_copy(update={"experiment": experiment})
 
-    monkeypatch.setattr(runner, "run_arm", noting)
+    monkeypatch.setattr(engine, "run_arm", noting)
     return done
 
 
@@ -161,7 +161,7 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(tmp_path: Path, runs
         if event.kind == "arm_started" and event.seed == 1 and event.text != "found: trained before":
             raise Stopped  # in the third of four arms
 
-    real = runner.run_arm
+    real = engine.run_arm
 
     def started(experiment: Experiment, strategy: str, seed: int, on_event: object, *rest: object) -> RunRecord:
         assert callable(on_event)
@@ -169,7 +169,7 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(tmp_path: Path, runs
         return real(experiment, strategy, seed)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "run_arm", started)
+        patch.setattr(engine, "run_arm", started)
         with pytest.raises(Stopped):
             compare(SMALL, give_up, archive=kept)
     assert runs == [("pixel_baseline", 0), ("feature_extraction", 0)]

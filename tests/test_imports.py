@@ -21,7 +21,7 @@ TRAINS = {
     "tlcore.changes",
     "tlcore.loops",
     "tlcore.models.applications",
-    "tlcore.runner",
+    "tlcore.engine",
     "tlcore.features",
     "tlcore.heads",
     "tlcore.models.build",

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlcore import Comparison, Event, Experiment, RunRecord, Stopped, UserError, paired_comparisons
+from tlcore.engine import needs_preparation, prepare
 from tlcore.metrics.stats import paired_interval, verdict
-from tlcore.runner import compare, needs_preparation, prepare
+from tlcore.runner import compare
 from tlcore.strategies import STRATEGIES
 
 if TYPE_CHECKING:

@@ -1,20 +1,18 @@
-"""Strategies × seeds: the comparison, in this process or over several."""
+"""Strategies × seeds: the comparison, in this process or over several.
+
+With several, this process only hands out arms: it never loads Keras.
+"""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from tlcore import backend
-from tlcore.arm import run_arm
-from tlcore.data import load
-from tlcore.data.external import EXTERNAL
-from tlcore.data.pairs import check_pair
 from tlcore.errors import Stopped
 from tlcore.experiment import Event, Experiment, RunRecord
-from tlcore.pretrain import find_checkpoint, source_checkpoint
 from tlcore.results import Comparison
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
     OnEvent = Callable[[Event], None]
     ShouldStop = Callable[[], bool]
-
-__all__ = ["compare", "needs_preparation", "prepare", "run_arm"]
 
 
 def compare(
@@ -41,8 +37,9 @@ def compare(
         experiment: What to run.
         on_event: Told what happens while it happens.
         should_stop: Asked every few steps; a run that is stopped raises `Stopped`.
-        processes: Processes to share the arms, each computing with one thread. With more than one, call this under
-            ``if __name__ == "__main__":``, as `multiprocessing` asks.
+        processes: Processes to share the arms, each computing with one thread; a source model that has to be trained
+            first gets as many threads. With more than one, call this under ``if __name__ == "__main__":``, as
+            `multiprocessing` asks.
         archive: Where finished arms are kept and found again, so that an interrupted comparison goes on; None to train
             every arm.
 
@@ -67,74 +64,16 @@ def compare(
     if processes > 1:
         records = _in_processes(experiment, on_event, should_stop, min(processes, len(experiment.arms)), archive)
     else:
-        prepare(experiment, on_event, should_stop)
+        from tlcore import engine
+
+        engine.prepare(experiment, on_event, should_stop)
         records = [
-            _found_or_run(experiment, strategy, seed, on_event, should_stop, archive)
+            engine.find_or_run(experiment, strategy, seed, on_event, should_stop, archive)
             for strategy, seed in experiment.arms
         ]
     by_arm = {(record.strategy, record.seed): record for record in records}
     ordered = [by_arm[strategy, seed] for strategy in experiment.strategies for seed in experiment.seed_values]
     return Comparison(experiment, tuple(ordered))
-
-
-def _found_or_run(
-    experiment: Experiment,
-    strategy: str,
-    seed: int,
-    on_event: OnEvent,
-    should_stop: ShouldStop,
-    archive: Archive | None,
-) -> RunRecord:
-    if archive is not None and (found := archive.find(experiment, strategy, seed)) is not None:
-        on_event(Event(kind="arm_started", strategy=strategy, seed=seed, text="found: trained before"))
-        on_event(Event(kind="arm_finished", strategy=strategy, seed=seed, fraction=1.0, record=found))
-        return found
-    record = run_arm(experiment, strategy, seed, on_event, should_stop)
-    if archive is not None:
-        archive.keep(record)
-    return record
-
-
-def needs_preparation(experiment: Experiment) -> bool:
-    """Whether anything has to be trained or measured before the arms can start.
-
-    Args:
-        experiment: What to run.
-
-    Returns:
-        True if the host's number formats are not measured yet, or a source model is wanted and not there.
-    """
-    if experiment.precision == "auto" and not backend.precision_is_known():
-        return True
-    if not _wants_source(experiment) or experiment.source in EXTERNAL:
-        return False
-    return find_checkpoint(experiment.source, experiment.backbone, experiment.source_images) is None
-
-
-def prepare(
-    experiment: Experiment, on_event: OnEvent = lambda _: None, should_stop: ShouldStop = lambda: False
-) -> None:
-    """Do once what all arms need: read the target, check the pair, measure the formats, train the source model.
-
-    Args:
-        experiment: What to run.
-        on_event: Told how far it is.
-        should_stop: Asked now and then.
-
-    Raises:
-        UserError: If data cannot be had, or the two tasks share images.
-        Stopped: If `should_stop` said so.
-    """
-    on_event(Event(kind="pretrain", fraction=0.0, text="reading the images"))
-    load(experiment.target)
-    check_pair(experiment.source, experiment.target)
-    precision = backend.resolve_precision(experiment.precision)
-    if _wants_source(experiment):
-        source_checkpoint(experiment, precision, on_event, should_stop)
-
-
-def _wants_source(experiment: Experiment) -> bool:
-    return any(experiment.recipe(name).needs_source for name in experiment.strategies)
 
 
 # --- several processes ------------------------------------------------------------------------------------------------
@@ -143,18 +82,31 @@ _events: Any = None
 _stop: Any = None
 
 
-def _start_process(events: Any, stop: Any) -> None:
+def _start_process(events: Any, stop: Any, threads: int) -> None:
     global _events, _stop
     _events, _stop = events, stop
-    backend.configure(threads=1)
+    from tlcore import backend
+
+    gc.freeze()  # a collection would write to, and so copy, every page that is shared with the other processes
+    backend.configure(threads)
+
+
+def _measure_in_process(experiment: Experiment) -> None:
+    from tlcore import backend
+
+    backend.resolve_precision(experiment.precision)
 
 
 def _prepare_in_process(experiment: Experiment) -> None:
-    prepare(experiment, _events.put, _stop.is_set)
+    from tlcore import engine
+
+    engine.prepare(experiment, _events.put, _stop.is_set)
 
 
 def _arm_in_process(experiment: Experiment, strategy: str, seed: int, archive: Archive | None) -> RunRecord:
-    return _found_or_run(experiment, strategy, seed, _events.put, _stop.is_set, archive)
+    from tlcore import engine
+
+    return engine.find_or_run(experiment, strategy, seed, _events.put, _stop.is_set, archive)
 
 
 def _in_processes(
@@ -164,7 +116,7 @@ def _in_processes(
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
-        context.set_forkserver_preload(["tlcore.runner"])
+        context.set_forkserver_preload(["tlcore.engine"])
     events, stop = context.Queue(), context.Event()
     failed: list[BaseException] = []
 
@@ -178,17 +130,23 @@ def _in_processes(
                 failed.append(error)
                 stop.set()
 
+    def pool_of(count: int, threads: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            count, mp_context=context, initializer=_start_process, initargs=(events, stop, threads)
+        )
+
     listener = threading.Thread(target=pass_on, daemon=True)
     listener.start()
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_process, initargs=(events, stop))
+    # One source model is trained at a time, so it gets every core, in a process that ends when it is there.
+    pool, before = pool_of(processes, 1), pool_of(1, processes)
     try:
-        prepared = pool.submit(_prepare_in_process, experiment)
-        if experiment.precision == "auto" and not backend.precision_is_known():
-            prepared.result()  # measured with nothing beside it
+        pool.submit(_measure_in_process, experiment).result()  # number formats, with nothing beside it
+        prepared = before.submit(_prepare_in_process, experiment)
         # Arms that take nothing from the source need not wait until it has been trained.
         free = [arm for arm in experiment.arms if not experiment.recipe(arm[0]).needs_source]
         futures = [pool.submit(_arm_in_process, experiment, *arm, archive) for arm in free]
         prepared.result()
+        before.shutdown(wait=False)
         futures += [
             pool.submit(_arm_in_process, experiment, *arm, archive) for arm in experiment.arms if arm not in free
         ]
@@ -199,6 +157,7 @@ def _in_processes(
         raise
     finally:
         stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+        for each in (before, pool):
+            each.shutdown(wait=True, cancel_futures=True)
         events.put(None)
         listener.join()

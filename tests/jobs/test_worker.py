@@ -383,7 +383,7 @@ def test_words_are_told_at_most_five_times_a_second_and_never_go_back() -> None:
 
 def test_a_real_comparison_runs_through_the_worker(place: Workplace) -> None:
     asked = experiment(steps=20, precision="float32", learning_rate=0.003)
-    place.start("tlcore.runner", slots=1)
+    place.start("tlcore.engine", slots=1)
     job_id = place.store.submit(asked, "ada")
     job = place.ended(job_id, 80)
     assert (job.state, job.message) == ("finished", "")

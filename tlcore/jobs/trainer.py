@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tlcore.experiment import CurvePoint, RunRecord
 
-DEFAULT_ENGINE = "tlcore.runner"
+DEFAULT_ENGINE = "tlcore.engine"
 ENGINE_VARIABLE = "TLCORE_PRELOAD_ENGINE"
 """Tells the forkserver which engine to load; the worker sets it for its own children."""
 NICENESS = 10
