@@ -2,7 +2,7 @@
 # make test   set up what is needed and run every check and test
 # make setup  only prepare .venv                                 (GPU=1 for TensorFlow with CUDA)
 # make bench  measure the figures of the README                  make record  measure the recorded comparisons again
-# make docs   the engine's reference, in docs/api
+# make docs   the engine's reference, in docs/api              make screenshots   pictures of every page
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 
-.PHONY: setup run test check unit pages bench record docs format clean
+.PHONY: setup run test check unit pages bench record docs screenshots format clean
 
 setup: $(VENV)/.ready$(if $(GPU),-gpu)
 
@@ -69,3 +69,7 @@ format: $(VENV)/.ready-dev
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+
+screenshots: $(VENV)/.ready-dev
+	sh tests/browser/install_chromium.sh
+	$(BIN)/python -m docs.screenshots $(ARGS)

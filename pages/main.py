@@ -3,14 +3,25 @@
 import streamlit as st
 
 from pages.shared.host import plain_errors
+from pages.shared.lab import lab_page
+from tlcore.lessons import lessons
 
 st.set_page_config(page_title="Transfer learning, measured", page_icon="🔁", layout="wide")
 page = st.navigation(
-    [
-        st.Page("start.py", title="Start", icon=":material/home:", default=True),
-        st.Page("compare.py", title="Compare", icon=":material/science:", url_path="compare"),
-        st.Page("runs.py", title="Runs", icon=":material/list_alt:", url_path="runs"),
-    ],
+    {
+        "": [st.Page("start.py", title="Start", icon=":material/home:", default=True)],
+        "Labs": [lab_page(lesson) for lesson in lessons().values()],
+        "Experiment": [
+            st.Page("compare.py", title="Compare", icon=":material/science:", url_path="compare"),
+            st.Page("runs.py", title="Runs", icon=":material/list_alt:", url_path="runs"),
+        ],
+        "Review": [
+            st.Page("claims.py", title="What we claim and what we measured", icon=":material/fact_check:"),
+            st.Page("glossary.py", title="Glossary", icon=":material/menu_book:"),
+            st.Page("quiz.py", title="Quiz", icon=":material/quiz:"),
+            st.Page("certificate.py", title="Your course", icon=":material/workspace_premium:"),
+        ],
+    },
     position="top",
 )
 with plain_errors():

@@ -207,7 +207,7 @@ PHASED = [name for name in NETWORKS if len(BASE.recipe(name).phases) > 1]
 def test_every_phase_gets_its_share_and_its_rates(strategy: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with fewer steps than phases: then some phases get none, and the steps are all done."""
     fresh = trial(strategy, BASE.model_copy(update={"steps": steps, "learning_rate": 2e-3}))
-    phases = fresh.recipe.phases
+    phases = fresh.recipe.compiled
     done: dict[int, list[float]] = {}
     asked = fresh._phase_program
 
@@ -270,6 +270,64 @@ def test_a_fixed_rate_is_used_and_nothing_is_tried() -> None:
     assert record.learning_rate == 2e-3
     assert record.selection.scores == {}
     assert "selection" not in record.phase_seconds
+
+
+def test_without_compiling_again_an_arm_is_feature_extraction_to_the_last_bit() -> None:
+    forgotten, frozen = run("no_recompile")[0], run("feature_extraction")[0]
+    assert forgotten.curve != ()
+    same = timeless(frozen) | {"strategy": "no_recompile"}
+    assert timeless(forgotten) == same
+
+
+@pytest.mark.parametrize("scale", [255.0, 1 / 255])
+def test_pixels_in_another_range_are_so_wherever_the_network_sees_them(
+    scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as dividing the first convolution's kernel by the factor before the pixels were multiplied by it."""
+    usual = trial("feature_extraction")
+    with_factor = trial("wrong_preprocessing")
+    with_factor.recipe = replace(with_factor.recipe, input_scale=scale)
+    assert usual.checkpoint is not None
+    weights = dict(usual.checkpoint.weights)
+    kernel, bias = weights["conv1"]
+    undone = replace(usual.checkpoint, weights=weights | {"conv1": [kernel / np.float32(scale), bias]})
+    monkeypatch.setattr(with_factor, "checkpoint", undone)
+    seen = [
+        np.asarray(one._phase_program(one.recipe, one.recipe.phases[0], one.first_weights(one.recipe))[1](one.observed))
+        for one in (usual, with_factor)
+    ]
+    np.testing.assert_allclose(seen[1], seen[0], atol=1e-4, rtol=1e-4)
+    records = [one.run_network() for one in (usual, with_factor)]
+    assert records[1].test_accuracy == pytest.approx(records[0].test_accuracy, abs=0.01)
+    assert [point.step for point in records[1].curve] == [point.step for point in records[0].curve]
+    for one, other in zip(records[0].curve, records[1].curve, strict=True):
+        assert other.train_loss == pytest.approx(one.train_loss, rel=0.02, abs=0.01)
+    assert records[1].feature_change == dict.fromkeys(("conv1", "conv2", "dense1"), 0.0)
+
+
+def test_a_factor_reaches_images_of_every_kind_of_arm() -> None:
+    """Also where nothing is frozen, so that nothing is cached, and where images are changed at random."""
+    for values in ({}, {"augmentation": "shift"}):
+        waiting = trial("fine_tune_all", BASE.model_copy(update={"steps": 2, "learning_rate": 1e-4, **values}))
+        waiting.recipe = replace(waiting.recipe, input_scale=255.0)
+        wrong, right = waiting.run_network(), trial("fine_tune_all", waiting.experiment).run_network()
+        first, usual = wrong.curve[0].train_loss, right.curve[0].train_loss
+        assert first is not None
+        assert usual is not None
+        assert first > 10 * usual
+        assert wrong.surgery[-1] == "pixels from 0 to 255 where the network learned from 0 to 1"
+        assert "pixels" not in " ".join(right.surgery)
+
+
+def test_features_of_pictures_in_another_range_are_kept_apart() -> None:
+    outputs = []
+    for strategy in ("feature_extraction", "wrong_preprocessing", "feature_extraction"):
+        waiting = trial(strategy)
+        start = waiting.first_weights(waiting.recipe)
+        frozen = waiting._phase_program(waiting.recipe, waiting.recipe.phases[0], start)[1]
+        outputs.append(frozen(waiting.observed, waiting._observed_name))
+    assert outputs[0] is outputs[2]
+    assert not np.allclose(outputs[0], outputs[1])
 
 
 # --- fair to every strategy -------------------------------------------------------------------------------------------

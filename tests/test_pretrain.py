@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from tlcore import pretrain
+from tlcore.arm import run_arm, stream_of
 from tlcore.data import DATASETS, load
 from tlcore.errors import Stopped, UserError
 from tlcore.experiment import Event, Experiment
 from tlcore.loops import Forward
 from tlcore.models import get_backbone
 from tlcore.models.build import build_model, initial_weights, set_weights, weight_shapes, weights_sha256
+from tlcore.policy import PretrainingRecipe
 from tlcore.pretrain import SHIPPED, SHIPPED_PAIRS, Checkpoint, find_checkpoint, source_checkpoint, train_checkpoint
 from tlcore.train import accuracy
 
@@ -375,3 +377,16 @@ def test_published_weights_are_a_source_without_an_output_layer(monkeypatch: pyt
     assert (found.info.test_accuracy, found.info.epochs, found.info.seconds) == (0.603, None, None)
     assert found.info.sha256 == weights_sha256(arrays)
     assert found.info.images == 1_281_167
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_new_head_is_not_the_one_that_the_source_started_from(seed: int) -> None:
+    """Source models and arms draw first weights alike; with one stream for both, a new head would not be new."""
+    experiment = Experiment(source="mnist", target="uci_digits", labels_per_class=4, steps=2, learning_rate=1e-3)
+    record = run_arm(experiment, "feature_extraction", seed)
+    assert record.curve[0].step == 0
+    assert record.curve[0].validation_accuracy < 0.35  # 79 % with the source's own first head
+    network = get_backbone("cnn_small")
+    source = initial_weights(network, (28, 28, 1), 10, PretrainingRecipe().seed)
+    for stage, arrays in initial_weights(network, (28, 28, 1), 10, stream_of(seed)).items():
+        assert not np.array_equal(arrays[0], source[stage][0])

@@ -116,7 +116,7 @@ def test_the_pixel_baseline_has_no_network() -> None:
 
 WITH_A_CUT = ("fine_tune_last", "copy_frozen", "copy_fine_tuned", "self_copy_frozen", "self_copy_fine_tuned")
 WITH_A_CUT += ("random_copy_frozen",)
-WITH_A_TURN = ("lp_ft", "fastai_fine_tune", "head_continued")
+WITH_A_TURN = ("lp_ft", "fastai_fine_tune", "head_continued", "no_recompile")
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -185,6 +185,24 @@ def test_the_control_of_probing_differs_from_it_in_nothing_but_what_is_unfrozen(
     assert control.phases[0] == tuned.phases[0]
     assert control.phases[1] == replace(tuned.phases[1], policy=tuned.phases[0].policy)
     assert replace(control, phases=tuned.phases) == tuned
+
+
+def test_without_compiling_again_the_first_phase_is_all_there_is() -> None:
+    """The plan is that of probing and fine-tuning; what is carried out is feature extraction."""
+    forgotten = recipe_of("no_recompile")
+    assert replace(forgotten, stale=False) == recipe_of("lp_ft")
+    assert forgotten.compiled == recipe_of("feature_extraction").phases
+    assert all(forgotten.mode(stage) == "frozen" for stage in DEEP)
+    for name in STRATEGIES:
+        if name not in ("no_recompile", "frozen_drift"):
+            assert recipe_of(name).compiled == recipe_of(name).phases
+
+
+def test_wrong_preprocessing_is_feature_extraction_in_the_range_that_the_network_did_not_learn_from() -> None:
+    for backbone, scale in (("cnn_deep", 255), ("mini_resnet_bn", 255), ("mobilenet_v2_035", 1 / 255)):
+        wrong = recipe_of("wrong_preprocessing", backbone)
+        assert wrong.input_scale == pytest.approx(scale)
+        assert replace(wrong, input_scale=1.0) == recipe_of("feature_extraction", backbone)
 
 
 def test_gradual_unfreezing_thaws_one_stage_more_in_every_phase() -> None:

@@ -271,6 +271,60 @@ def test_statistics_that_moved_are_an_error_unless_the_policy_lets_them() -> Non
             program.assert_frozen(start)
 
 
+# --- what Keras does where nobody compiles again ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_keras_goes_on_with_what_was_compiled_for_the_first_fit(normalized: bool) -> None:
+    """What the strategy `no_recompile` means, measured: on TensorFlow, without an error or a warning."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 8)).astype(np.float32), rng.integers(0, 3, 64)
+
+    def compiled(*, trainable: bool) -> tuple[keras.Model, keras.Model]:
+        keras.utils.set_random_seed(0)
+        norm = [keras.layers.BatchNormalization()] if normalized else []
+        backbone = keras.Sequential([keras.layers.Dense(6, activation="relu"), *norm])
+        backbone.trainable = trainable
+        image = keras.Input((8,))
+        model = keras.Model(image, keras.layers.Dense(3)(backbone(image)))
+        model.compile(keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model, backbone
+
+    def fit(model: keras.Model) -> None:
+        model.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
+
+    def same(one: list[np.ndarray], other: list[np.ndarray]) -> list[bool]:
+        return [np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
+
+    model, backbone = compiled(trainable=False)
+    fit(model)
+    before, head = backbone.get_weights(), model.layers[-1].get_weights()
+    backbone.trainable = True
+    fit(model)  # not compiled again
+    assert len(model.trainable_variables) == (6 if normalized else 4)  # a summary says that the backbone learns
+    assert all(same(before, backbone.get_weights()))  # it did not
+    assert not any(same(head, model.layers[-1].get_weights()))
+    stayed, _ = compiled(trainable=False)
+    fit(stayed)
+    fit(stayed)
+    assert all(same(model.get_weights(), stayed.get_weights()))  # as if nobody had unfrozen anything, to the bit
+
+    # The other way round: what was frozen too late goes on learning.
+    model, backbone = compiled(trainable=True)
+    fit(model)
+    before = backbone.get_weights()
+    backbone.trainable = False
+    fit(model)
+    assert not any(same(before, backbone.get_weights()))
+
+    # Before the first call of `fit` nothing is fixed: what counts is the flag when it begins.
+    model, backbone = compiled(trainable=False)
+    before = backbone.get_weights()
+    backbone.trainable = True
+    fit(model)
+    assert not any(same(before, backbone.get_weights()))
+
+
 # --- a restart is what compiling afresh does --------------------------------------------------------------------------
 
 

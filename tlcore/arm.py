@@ -14,8 +14,17 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from tlcore import inside
 from tlcore.backend import environment, resolve_precision
-from tlcore.changes import feature_changes, remembered, weight_changes, whole_network
+from tlcore.changes import (
+    WATCHED,
+    as_rows,
+    feature_changes,
+    remembered,
+    stage_outputs,
+    weight_changes,
+    whole_network,
+)
 from tlcore.data import Dataset, load
 from tlcore.data.adapt import adapt, describe_adaptation
 from tlcore.data.external import SOURCES
@@ -32,10 +41,10 @@ from tlcore.experiment import (
     Selection,
     StageUse,
 )
-from tlcore.features import FrozenStages
+from tlcore.features import FrozenStages, in_range
 from tlcore.models import Backbone, get_backbone
 from tlcore.models.build import HEAD, Shape, Weights, count_parameters, initial_weights, set_weights
-from tlcore.policy import FreezePolicy, Recipe
+from tlcore.policy import FreezePolicy, Recipe, stream_of
 from tlcore.pretrain import Checkpoint, source_checkpoint
 from tlcore.train import Program, Setup, accuracy, cross_entropy, scaled
 
@@ -284,7 +293,7 @@ class _Arm:
     def first_weights(self, recipe: Recipe, seed: int | None = None) -> Weights:
         """The seed's own weights, with the source's, or some of the same scale, in the stages that get them."""
         weights = initial_weights(
-            self._network(recipe), self.task.shape, self.task.classes, self.seed if seed is None else seed
+            self._network(recipe), self.task.shape, self.task.classes, stream_of(self.seed if seed is None else seed)
         )
         if self.checkpoint is not None and recipe.own is None:
             weights |= {stage: self.checkpoint.weights[stage] for stage in recipe.transferred}
@@ -338,7 +347,7 @@ class _Arm:
         weights, step, seconds = dict(start), 0, 0.0
         curve: list[CurvePoint] = []
         limit = values.seconds if look_at else None
-        for phase, end in _phase_ends(recipe.phases, total):
+        for phase, end in _phase_ends(recipe.compiled, total):
             begun = step
             if end == begun:
                 continue  # fewer steps than phases
@@ -417,7 +426,7 @@ class _Arm:
         )
         whole = first == 0 and self.experiment.augmentation == "none"
         program = _program(network, shape, self.task.classes, self.precision, first, setup, whole=whole)
-        frozen = FrozenStages(network, shape, self.precision, first, weights)
+        frozen = FrozenStages(network, shape, self.precision, first, weights, recipe.input_scale)
         if network.normalization == "batch" and first == len(names) and recipe.origin(names[-1]) == "random":
             # Random layers with statistics that fit no data give features in the tens of thousands, or next to nothing.
             # A control that cannot learn controls nothing, so its features are brought to unit size.
@@ -426,7 +435,7 @@ class _Arm:
         return program, frozen
 
     def _first_look(self, start: Weights) -> CurvePoint:
-        program, frozen = self._phase_program(self.recipe, self.recipe.phases[0], start)
+        program, frozen = self._phase_program(self.recipe, self.recipe.compiled[0], start)
         program.load(start)
         return self._look(program, frozen, 0, 0.0)
 
@@ -461,7 +470,7 @@ class _Arm:
     ) -> NDArray[np.float32]:
         """Outputs of the whole network, through the last phase's program and its cached features."""
         recipe = recipe or self.recipe
-        program, frozen = self._phase_program(recipe, recipe.phases[-1], weights)
+        program, frozen = self._phase_program(recipe, recipe.compiled[-1], weights)
         program.load(weights)
         inputs = program.model.input_shape[1:]
         most = max(1, FEATURES_AT_ONCE // (4 * int(np.prod(inputs))))
@@ -529,7 +538,9 @@ class _Arm:
         source_classes = source.classes if not isinstance(source.classes, int) else ()
         known = self.checkpoint
         with self._timed("inspection"):
-            changes = self._changes(start, weights)
+            changes, features = self._changes(start, weights)
+            if self.seed == values.first_seed:
+                self._keep_inside(test_logits, start, weights, features)
         return RunRecord(
             experiment=values,
             strategy=self.strategy,
@@ -610,7 +621,7 @@ class _Arm:
             return sum(stage.parameters for stage in stages if stage.mode == "trained")
         start = self.first_weights(self.recipe)
         return max(
-            self._phase_program(self.recipe, phase, start)[0].trainable_parameters for phase in self.recipe.phases
+            self._phase_program(self.recipe, phase, start)[0].trainable_parameters for phase in self.recipe.compiled
         )
 
     def _surgery(self) -> tuple[str, ...]:
@@ -622,14 +633,28 @@ class _Arm:
             had = SOURCES[self.experiment.source]
             outputs = had.classes if isinstance(had.classes, int) else len(had.classes)
             done.append(f"output layer of {outputs} classes replaced by a new one of {self.task.classes}")
+        if self.recipe.input_scale != 1:
+            done.append(f"pixels from 0 to {self.recipe.input_scale:.3g} where the network learned from 0 to 1")
         return tuple(done)
 
-    def _changes(self, start: Weights | None, end: Weights) -> dict[str, Any]:
-        """What training moved: weights and features by stage, and what is left of the source's task."""
+    def _changes(self, start: Weights | None, end: Weights) -> tuple[dict[str, Any], list[NDArray[np.float64]]]:
+        """What training moved: weights and features by stage, and what is left of the source's task.
+
+        Also the features themselves before and after, where they are numbers.
+        """
         changes: dict[str, Any] = {}
+        features: list[NDArray[np.float64]] = []
         if start is not None:
             stages = self.network.stage_names
-            moved, alike = feature_changes(self.network, self.task.shape, start, end, self.observed)
+            seen = in_range(self.observed[self._watched], self.recipe.input_scale)
+            moved, alike = feature_changes(
+                self.network,
+                self.task.shape,
+                start,
+                end,
+                seen,
+                lambda before, after: features.extend((before, after)),
+            )
             changes = {
                 "weight_change": weight_changes(start, end, (*stages, HEAD)),
                 "feature_change": moved,
@@ -641,7 +666,48 @@ class _Arm:
                 changes[f"source_accuracy_{when}"] = remembered(
                     self.checkpoint, self.backbone, self.task.shape, self.experiment.source, weights
                 )
-        return changes
+        return changes, features
+
+    @property
+    def _watched(self) -> NDArray[np.int64]:
+        """Observation images whose features are compared: the first, or some of all where sets sorted by class would
+        give the first classes only."""
+        every = np.arange(len(self.observed_labels))
+        if len(set(self.observed_labels[:WATCHED].tolist())) == self.task.classes:
+            return every[:WATCHED]
+        return np.linspace(0, len(every) - 1, min(WATCHED, len(every))).astype(np.int64)
+
+    def _keep_inside(
+        self,
+        test_logits: NDArray[np.float32],
+        start: Weights | None,
+        weights: Weights,
+        features: Sequence[NDArray[np.float64]],
+    ) -> None:
+        """Keep what a page shows of the arm from inside."""
+        dataset, shape = self.task.dataset, self.task.shape
+        shown = inside.shown_images(len(dataset.y_test))
+        truth, answers = dataset.y_test[shown], test_logits[shown].argmax(axis=1)
+        kept = inside.answers_only(dataset.sha256, shape, accuracy(test_logits, dataset.y_test), truth, answers)
+        if self.recipe.learner == "network":
+            first = self.network.stage_names[0]
+            kept = inside.with_kernels(kept, (start or weights)[first], weights[first])
+            followed = inside.pictured_images(truth)
+            pictures = in_range(self.task.x_test[shown[followed]], self.recipe.input_scale)
+            kept = inside.with_activations(
+                kept, followed, stage_outputs(self.network, shape, weights, pictures) if _finite(weights) else {}
+            )
+            if start is None:  # nothing was trained
+                seen = in_range(self.observed[self._watched], self.recipe.input_scale)
+                outputs = stage_outputs(self.network, shape, weights, seen)
+                features = [as_rows(self.network, outputs[self.network.stage_names[-1]])] * 2
+            if features:
+                before, after = features
+                kept = inside.with_features(kept, before, after, self.observed_labels[self._watched])
+        inside.keep(self.experiment, self.strategy, self.seed, kept)
+        if not inside.has_pictures(dataset.sha256, shape):
+            images = adapt(dataset.x_test[shown], inside.picture_shape(shape))
+            inside.keep_pictures(dataset.sha256, inside.Pictures(images, truth.astype(np.int16)))
 
 
 def _of_the_same_scale(fresh: list[Any], learned: list[Any], seed: int, stage: str) -> list[Any]:

@@ -15,7 +15,7 @@ from tlcore.models.build import HEAD, build_model, set_weights, weights_sha256
 from tlcore.train import accuracy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,7 +42,12 @@ def weight_changes(before: Weights, after: Weights, stages: Sequence[str]) -> di
 
 
 def feature_changes(
-    network: Backbone, shape: Shape, before: Weights, after: Weights, images: NDArray[np.uint8]
+    network: Backbone,
+    shape: Shape,
+    before: Weights,
+    after: Weights,
+    images: NDArray[np.uint8] | NDArray[np.float32],
+    on_features: Callable[[NDArray[np.float64], NDArray[np.float64]], None] | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """How far the outputs of each stage moved on the same images.
 
@@ -51,7 +56,9 @@ def feature_changes(
         shape: Height, width, channels of the images.
         before: Arrays by stage.
         after: The same after training.
-        images: uint8, shape (n, height, width, channels); n at least 4.
+        images: uint8, or floats as the network sees them; shape (n, height, width, channels), n at least 4.
+        on_features: Told what the head sees of the first `WATCHED` images, before and after, for it is computed here.
+            Not called where that is not finite.
 
     Returns:
         ``mean ‖f - f₀‖² / mean ‖f₀‖²`` by stage, and the debiased linear CKA of the two by stage. Stages whose outputs
@@ -61,6 +68,7 @@ def feature_changes(
     alike: dict[str, float] = {}
     old: NDArray[np.float32] | NDArray[np.uint8] = images[:WATCHED]
     new = old
+    last = network.stage_names[-1]
     for index, name in enumerate(network.stage_names):
         stage = _stage(network, shape, index)
         same_input = new is old
@@ -69,12 +77,16 @@ def feature_changes(
         if same_input and all(np.array_equal(a, b) for a, b in zip(before[name], after[name], strict=True)):
             new = old
             change[name], alike[name] = 0.0, 1.0
+            if name == last and on_features is not None and np.isfinite(old).all():
+                on_features(as_rows(network, old), as_rows(network, old))
             continue
         set_weights(stage.model, after)
         new = stage(given)
         if not (np.isfinite(old).all() and np.isfinite(new).all()):
             break
-        flat_old, flat_new = _as_rows(network, old), _as_rows(network, new)
+        flat_old, flat_new = as_rows(network, old), as_rows(network, new)
+        if name == last and on_features is not None:
+            on_features(flat_old, flat_new)
         if flat_old.std() > 0:
             change[name] = relative_change(flat_old, flat_new)
         try:
@@ -82,6 +94,29 @@ def feature_changes(
         except ValueError:
             continue  # a stage without variance resembles nothing
     return change, alike
+
+
+def stage_outputs(
+    network: Backbone, shape: Shape, weights: Weights, images: NDArray[np.uint8] | NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    """What every stage makes of some images.
+
+    Args:
+        network: The network that the weights belong to.
+        shape: Height, width, channels of the images.
+        weights: Arrays by stage.
+        images: uint8, or floats as the network sees them; few, for all outputs are held at once.
+
+    Returns:
+        Outputs by stage, from the input to the features.
+    """
+    outputs: dict[str, NDArray[np.float32]] = {}
+    given: NDArray[np.float32] | NDArray[np.uint8] = images
+    for index, name in enumerate(network.stage_names):
+        stage = _stage(network, shape, index)
+        set_weights(stage.model, weights)
+        given = outputs[name] = stage(given)
+    return outputs
 
 
 def remembered(checkpoint: Checkpoint, network: Backbone, shape: Shape, source: str, after: Weights) -> float | None:
@@ -138,7 +173,7 @@ def _stage(network: Backbone, shape: Shape, index: int) -> Forward:
     return Forward(build_model(network, shape, None, "float32", index, index + 1))
 
 
-def _as_rows(network: Backbone, features: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float64]:
+def as_rows(network: Backbone, features: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float64]:
     """What a head of this network would see: channel means where it pools, every number where it does not."""
     if features.ndim == 4 and network.pooling == "average":
         return features.mean(axis=(1, 2), dtype=np.float64)

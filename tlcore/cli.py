@@ -22,6 +22,7 @@ from tlcore.errors import Stopped, UserError
 from tlcore.experiment import QUERY_KEYS, Experiment
 from tlcore.models import BACKBONES
 from tlcore.presets import PRESETS, RECORDS, Preset
+from tlcore.results import Comparison
 from tlcore.scenario import FAR, FEW, MANY, NEAR, TARGET
 from tlcore.strategies import STRATEGIES
 from tlcore.sweep import FACTORS
@@ -360,7 +361,7 @@ def summary(files: tuple[Path, ...], json_path: Path | None) -> None:
     "--folder", type=click.Path(path_type=Path), default=RECORDS, help="Where to write.  [default: data/records]"
 )
 def record(names: tuple[str, ...], processes: int | None, folder: Path) -> None:
-    """Measure the recorded comparisons again, on the real data, and write them to data/records/.
+    """Measure the recorded results again, on the real data, and write them to data/records/.
 
     Without names, all of them. Each preset in data/presets/ gives one file of the same name.
     """
@@ -374,9 +375,11 @@ def record(names: tuple[str, ...], processes: int | None, folder: Path) -> None:
         path = folder / preset.record_path.name
         _check_writable(path)
         out.print(f"[bold]{preset.title}[/bold]")
-        comparison = Runner(processes, again=True)(preset.experiment)
-        _write(path, comparison.to_json())
-        show_comparison(comparison)
+        experiments = preset.experiments
+        measured = preset.measure(Runner(processes, again=True, total=len(experiments)))
+        _write(path, measured.to_json())
+        if isinstance(measured, Comparison):
+            show_comparison(measured)
         out.print(f"written to {path}\n")
 
 
@@ -448,6 +451,27 @@ def backbones() -> None:
         stages = " → ".join(f"{stage.name} ({stage.kind} {stage.width})" for stage in backbone.stages)
         shown.add_row(backbone.name, backbone.sentence, stages)
     out.print(shown)
+
+
+@commands.command()
+@click.argument("names", nargs=-1, metavar="[BACKBONE]…")
+@_json_option
+def costs(names: tuple[str, ...], json_path: Path | None) -> None:
+    """Measure what networks cost here: parameters, weights file, images a second and memory in inference.
+
+    Without names, all of them (minutes). data/records/costs.json is what pages show.
+
+    \b
+    Example:
+      python -m tlcore costs mobilenet_v2_035 resnet50 --json costs.json
+    """
+    from tlcore.console import show_costs
+    from tlcore.costs import measure_costs
+
+    _check_writable(json_path)
+    with err.status("measuring", spinner="line") as status:
+        found = measure_costs(names or tuple(BACKBONES), lambda name: status.update(f"measuring {name}"))
+    _finish(found, json_path, show_costs)
 
 
 @commands.command()

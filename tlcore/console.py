@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlcore.advise import Policy, Recommendation
+    from tlcore.costs import Costs
     from tlcore.estimate import Estimate
     from tlcore.results import Comparison
     from tlcore.scenario import Scenario
@@ -438,3 +439,33 @@ def number_with_interval(interval: Interval | None) -> str:
     if interval.low is None or interval.high is None:
         return f"{interval.mean:.3g}"
     return f"{interval.mean:.3g} ({interval.low:.3g} to {interval.high:.3g})"
+
+
+def show_costs(costs: Costs) -> None:
+    """Print what networks cost."""
+    where = costs.environment
+    shown = table(
+        "network",
+        "input",
+        "parameters",
+        "file",
+        "features",
+        "images/s",
+        "memory",
+        "top-1",
+        "licence",
+        caption=f"{where.machine}, {where.threads} threads, float32, {costs.batch} images a batch",
+    )
+    for cost in costs.costs:
+        shown.add_row(
+            cost.backbone,
+            "×".join(map(str, cost.input_shape)),
+            f"{cost.parameters:,}",
+            f"{cost.weights_bytes / 1e6:,.1f} MB",
+            f"{cost.feature_width:,}",
+            f"{cost.images_per_second:,.0f}",
+            f"{cost.memory_bytes / 1e6:,.0f} MB",
+            "–" if cost.top1 is None else f"{100 * cost.top1:.1f} %",
+            cost.licence or "–",
+        )
+    out.print(shown)

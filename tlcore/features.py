@@ -10,6 +10,7 @@ import numpy as np
 
 from tlcore.loops import Forward
 from tlcore.models.build import build_model, set_weights, weights_sha256
+from tlcore.train import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tlcore.models.build import Shape
     from tlcore.models.registry import Backbone
 
+BLOCK = 1000  # images brought to another range at once
 ROOM = 200_000_000  # bytes; the features of 10,000 test images after two convolutions take 63 MB
 
 
@@ -31,6 +33,7 @@ class FrozenStages:
         precision: Number format of the stages.
         count: How many of the first stages; 0 gives the images themselves.
         weights: Arrays of at least those stages.
+        input_scale: Factor on the pixels, which are in [0, 1].
 
     Attributes:
         scale: Factor on the features; 1 unless set.
@@ -43,13 +46,14 @@ class FrozenStages:
         precision: str,
         count: int,
         weights: Mapping[str, list[NDArray[np.float32]]],
+        input_scale: float = 1.0,
     ) -> None:
-        self._count = count
+        self._count, self._input_scale = count, input_scale
         self.scale = 1.0
         if count:
             self._weights = {name: weights[name] for name in backbone.stage_names[:count]}
             self._outputs = _prefix(backbone, input_shape, precision, count)
-            self._key = f"{backbone.name}/{precision}/{count}/{weights_sha256(self._weights)}"
+            self._key = f"{backbone.name}/{precision}/{count}/{input_scale!r}/{weights_sha256(self._weights)}"
 
     def __call__(
         self, images: NDArray[np.uint8] | NDArray[np.float32], name: str = ""
@@ -61,21 +65,41 @@ class FrozenStages:
             name: What identifies these images; empty for images that will not be seen again, such as augmented ones.
 
         Returns:
-            Features in float32; the images themselves if no stage is frozen.
+            Features in float32; the images themselves, times the factor, if no stage is frozen.
         """
         if not self._count:
-            return images
+            return in_range(images, self._input_scale)
         key = f"{self._key}/{name}"
         if name and (kept := _cache.get(key)) is not None:
             return self._scaled(kept)
         set_weights(self._outputs.model, self._weights)
-        features = self._outputs(images)
+        features = self._features(images)
         if name:
             _cache.put(key, features)
         return self._scaled(features)
 
+    def _features(self, images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._input_scale == 1:
+            return self._outputs(images)
+        # In blocks: a test set of large pictures as floats would take gigabytes.
+        blocks = range(0, len(images), BLOCK)
+        return np.concatenate([self._outputs(in_range(images[at : at + BLOCK], self._input_scale)) for at in blocks])
+
     def _scaled(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return features if self.scale == 1 else features * np.float32(self.scale)
+
+
+def in_range(images: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Images whose pixels are in [0, scale].
+
+    Args:
+        images: uint8 images or floats in [0, 1].
+        scale: The factor; 1 gives the images themselves.
+
+    Returns:
+        Floats, or the same array.
+    """
+    return images if scale == 1 else scaled(images) * np.float32(scale)
 
 
 class _Cache:

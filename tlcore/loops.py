@@ -273,11 +273,12 @@ class Forward:
         self.model = model
         self._call = {"tensorflow": self._tensorflow, "jax": self._jax, "torch": self._torch}[keras.backend.backend()]()
 
-    def __call__(self, x: NDArray[Any]) -> NDArray[np.float32]:
+    def __call__(self, x: NDArray[Any], at_once: int | None = None) -> NDArray[np.float32]:
         """Outputs for at least one input.
 
         Args:
             x: Inputs; uint8 images are scaled to [0, 1] batch by batch, so that a test set is never held as floats.
+            at_once: Inputs a batch; None for as many as the images' size allows.
 
         Returns:
             Outputs in float32.
@@ -285,6 +286,7 @@ class Forward:
         most = EVALUATION_BATCH
         if x.ndim == 4:
             most = max(16, min(most, EVALUATION_PIXELS // (x.shape[1] * x.shape[2])))
+        most = at_once or most
         parts = [np.asarray(self._call(x[start : start + most])) for start in range(0, len(x), most)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

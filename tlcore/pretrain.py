@@ -26,6 +26,7 @@ from tlcore.experiment import Environment, Event, Experiment, SourceModel
 from tlcore.home import home
 from tlcore.models import get_backbone
 from tlcore.models.build import Weights, initial_weights, weight_shapes, weights_sha256
+from tlcore.policy import PRETRAINING_PARTS, PretrainingRecipe
 from tlcore.train import STEPS_PER_CALL, Program, accuracy, scaled
 
 if TYPE_CHECKING:
@@ -39,27 +40,6 @@ SHIPPED_PAIRS = (
     ("cifar10_cars", "cnn_deep"),
     ("cifar10", "cnn_deep"),
 )
-LOOKS = 20
-
-
-@dataclass(frozen=True)
-class PretrainingRecipe:
-    """How every source model is trained: Adam, the rate falling linearly to a tenth; pictures whose class survives it
-    are shifted and mirrored at random.
-
-    Args:
-        steps: Optimiser steps.
-        batch_size: Images a step.
-        rate: First learning rate.
-        seed: Seed of weights and order.
-        version: Raised when the same values would give other weights.
-    """
-
-    steps: int = 3000
-    batch_size: int = 64
-    rate: float = 2e-3
-    seed: int = 0
-    version: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +196,7 @@ def train_checkpoint(
         order = rows[order]
     changes = "shift_flip" if spec.mirrored else "none"
     held = program.hold(dataset.x_train, dataset.y_train) if changes == "none" else None
-    start, chunk = time.perf_counter(), recipe.steps // LOOKS
+    start, chunk = time.perf_counter(), recipe.steps // PRETRAINING_PARTS
     for done in range(0, recipe.steps, chunk):
         on_event(
             Event(kind="pretrain", fraction=done / recipe.steps, text=f"pre-training {network.title} on {spec.title}")

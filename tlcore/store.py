@@ -1,4 +1,4 @@
-"""Jobs and their results in a database: what pages and the command line do with them.
+"""Jobs, their results and learners' progress in a database: what pages and the command line do with them.
 
 Every method is one short transaction and returns plain frozen values. `Store` is cheap to make: the connections are
 kept once a process and address. The worker's side of the same tables is `tlcore.jobs.queue`.
@@ -7,33 +7,85 @@ kept once a process and address. The worker's side of the same tables is `tlcore
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, delete, func, insert, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from typing_extensions import TypedDict, Unpack
 
 import tlcore
-from tlcore.errors import UserError
+from tlcore.errors import UserError, explain
 from tlcore.experiment import CurvePoint, Experiment, RunRecord
 from tlcore.jobs.database import Database, open_database
 from tlcore.jobs.progress import UNFINISHED, ArmProgress, Job, JobState, JobSummary, WorkerInfo, next_turn
 from tlcore.jobs.queue import NOT_NEEDED, QueueView, end_waiting, read_view, settle
-from tlcore.jobs.tables import ARMS, JOBS, POINTS, PREPARATION, RECORDS, WORKERS
+from tlcore.jobs.tables import ARMS, JOBS, POINTS, PREPARATION, PROGRESS, PROGRESS_CODES, RECORDS, WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from sqlalchemy import Table
 
 MOST_PER_OWNER = 4
 MOST_QUEUED = 200
 _VIEW_SECONDS = 0.5
 """Pages that poll within this time share one look at the queue."""
-
+CODE_SECONDS = 30 * 24 * 3600
+"""How long a code carries progress to another browser."""
+_CODE_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike on a board
 
 _views: dict[Database, QueueView] = {}
+
+Short = Annotated[str, Field(min_length=1, max_length=80)]
+RunId = Annotated[str, Field(min_length=1, max_length=32)]
+
+
+def _checked_json(text: str) -> str:
+    json.loads(text)  # raises ValueError, which pydantic reports
+    return text
+
+
+class Steps(TypedDict, total=False):
+    """What a learner has done in a lesson; what is not named stays as it was."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    prediction: Annotated[str, Field(max_length=2000), AfterValidator(_checked_json)] | None
+    """JSON; what it says is between the page that writes it and the page that reads it."""
+    run: RunId | None
+    change: RunId | None
+    why: Short | None
+    answers: Annotated[dict[Short, Short], Field(max_length=500)]
+    done: bool
+
+
+@dataclass(frozen=True)
+class LessonProgress:
+    """How far a learner is in a lesson.
+
+    Args:
+        prediction: What they expected, as JSON; None if they did not say.
+        run: Id of the run, or None.
+        change: Id of the run with one thing changed, or None.
+        why: Name of the answer chosen, or None.
+        done: Whether the lesson was finished.
+        updated: When the last of these happened.
+        answers: In the quiz, the answer given to each question.
+    """
+
+    prediction: str | None
+    run: str | None
+    change: str | None
+    why: str | None
+    done: bool
+    updated: datetime
+    answers: dict[str, str] = field(default_factory=dict)
 
 
 class Store:
@@ -282,6 +334,96 @@ class Store:
             for row in rows
         ]
 
+    def progress(self, owner: str) -> dict[str, LessonProgress]:
+        """Read how far a learner is.
+
+        Args:
+            owner: The learner.
+
+        Returns:
+            Their progress by name of the lesson, the last touched first; the quiz is among the lessons.
+        """
+        query = select(PROGRESS).where(PROGRESS.c.owner == owner).order_by(PROGRESS.c.updated.desc())
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return {row.lesson: _lesson_progress(row) for row in rows}
+
+    def note_progress(self, owner: str, lesson: str, **steps: Unpack[Steps]) -> None:
+        """Keep what a learner has done in a lesson; what is not named stays as it was.
+
+        Args:
+            owner: The learner.
+            lesson: Name of the lesson.
+            **steps: See `Steps`.
+
+        Raises:
+            UserError: If a value is too long or of another kind.
+        """
+        try:
+            _OWNER.validate_python(owner)
+            _LESSON.validate_python(lesson)
+            values: dict[str, Any] = dict(_STEPS.validate_python(steps))
+        except ValidationError as error:
+            raise UserError(f"this progress cannot be kept: {explain(error)}") from None
+        if "answers" in values:
+            values["answers"] = json.dumps(values["answers"])
+        values["updated"] = time.time()
+        with self._database.writing() as connection:
+            first = {"owner": owner, "lesson": lesson, "done": False} | values
+            connection.execute(_upsert(connection, PROGRESS, first, values))
+
+    def progress_code(self, owner: str) -> str:
+        """Give a learner a code that carries their progress to another browser.
+
+        Args:
+            owner: The learner.
+
+        Returns:
+            The code: the same for 30 days, then another.
+        """
+        now = time.time()
+        valid = (PROGRESS_CODES.c.owner == owner) & (PROGRESS_CODES.c.created > now - CODE_SECONDS)
+        with self._database.writing() as connection:
+            kept = connection.execute(select(PROGRESS_CODES.c.code).where(valid)).scalar_one_or_none()
+            if kept is not None:
+                return kept
+            code = "".join(secrets.choice(_CODE_LETTERS) for _ in range(10))
+            values = {"code": code, "created": now}
+            connection.execute(_upsert(connection, PROGRESS_CODES, {"owner": owner} | values, values))
+        return code
+
+    def take_progress(self, code: str, owner: str) -> int:
+        """Copy progress that another browser has made; the runs stay with that browser.
+
+        In a lesson that both have, what is done wins over what is not, then the later.
+
+        Args:
+            code: What `progress_code` gave there.
+            owner: Who takes it.
+
+        Returns:
+            How many lessons were copied.
+
+        Raises:
+            UserError: If there is no such code.
+        """
+        asked = "".join(letter for letter in code.lower() if letter.isalnum())
+        valid = (PROGRESS_CODES.c.code == asked) & (PROGRESS_CODES.c.created > time.time() - CODE_SECONDS)
+        with self._database.writing() as connection:
+            theirs = connection.execute(select(PROGRESS_CODES.c.owner).where(valid)).scalar_one_or_none()
+            if theirs is None:
+                raise UserError("no progress is kept under this code: make a new one in the browser that has it")
+            rows = connection.execute(select(PROGRESS).where(PROGRESS.c.owner.in_([theirs, owner]))).mappings().all()
+            mine = {row["lesson"]: (row["done"], row["updated"]) for row in rows if row["owner"] == owner}
+            better = [
+                {**row, "owner": owner}
+                for row in rows
+                if row["lesson"] not in mine or (row["done"], row["updated"]) > mine[row["lesson"]]
+            ]
+            for values in better:
+                connection.execute(_upsert(connection, PROGRESS, values, values))
+        return len(better)
+
     def count(self, *states: JobState) -> int:
         """Count the jobs that are in one of some states."""
         query = select(func.count()).select_from(JOBS).where(JOBS.c.state.in_(states))
@@ -354,6 +496,29 @@ def _is_of_this_version(record: str) -> bool:
         return _record(record).environment.tlcore == tlcore.__version__
     except ValidationError:
         return False
+
+
+_OWNER = TypeAdapter(Annotated[str, Field(min_length=1, max_length=200)])
+_LESSON = TypeAdapter(Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")])
+_STEPS = TypeAdapter(Steps)
+
+
+def _upsert(connection: Connection, table: Table, values: dict[str, Any], changes: dict[str, Any]) -> Any:
+    """Insert a row, or change the one that has its key: one statement, so that no other writer comes between."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).values(values).on_conflict_do_update(index_elements=table.primary_key, set_=changes)
+
+
+def _lesson_progress(row: Row[Any]) -> LessonProgress:
+    return LessonProgress(
+        prediction=row.prediction,
+        run=row.run,
+        change=row.change,
+        why=row.why,
+        done=row.done,
+        updated=_moment(row.updated),
+        answers=json.loads(row.answers or "{}"),
+    )
 
 
 def _source_key(experiment: Experiment) -> str:

@@ -20,6 +20,7 @@ LP_SHARE = 0.5
 ONE_EPOCH = 0.2
 STAGE_DECAY = 2.6
 RANK = 4
+BYTES = 255.0
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,19 @@ def _frozen_drift(backbone: Backbone, _: Choices) -> Recipe:
             "choose mini_resnet_bn or an ImageNet backbone"
         )
     return _one_phase(_all(backbone), _all(backbone), "drift")
+
+
+def _no_recompile(backbone: Backbone, choices: Choices) -> Recipe:
+    # The line that is forgotten, `compile`, would also have brought the new rate and the fresh optimiser. So what is
+    # left is feature extraction, bit by bit; Keras on JAX stops with an error instead.
+    return replace(_lp_ft(backbone, choices), stale=True)
+
+
+def _wrong_preprocessing(backbone: Backbone, _: Choices) -> Recipe:
+    # Small networks here learn from [0, 1], so bytes are the accident. Those of `keras.applications` take bytes through
+    # `preprocess_input`, or inside, so pixels that were divided by 255 before are: nearly black pictures.
+    scale = BYTES if backbone.family == "small" else 1 / BYTES
+    return replace(_one_phase(_all(backbone), _all(backbone)), input_scale=scale)
 
 
 def _small(backbone: Backbone, distillation: Distillation | None) -> Recipe:
@@ -439,6 +453,25 @@ STRATEGIES: dict[str, Strategy] = {
             "#CC6677",
             dash="dot",
             paper="Ioffe & Szegedy 2015",
+        ),
+        Strategy(
+            "no_recompile",
+            "Unfrozen, not recompiled",
+            "As 'Probe, then fine-tune', but never compiled again: on TensorFlow the backbone stays frozen, silently.",
+            "control",
+            _no_recompile,
+            "#661100",
+            dash="dashdot",
+            paper="Chollet 2020, Keras guide to transfer learning",
+        ),
+        Strategy(
+            "wrong_preprocessing",
+            "Wrong preprocessing",
+            "Feature extraction from pictures in another range than the source learned from, such as 0–255 for 0–1.",
+            "control",
+            _wrong_preprocessing,
+            "#2F4F4F",
+            dash="dot",
         ),
         Strategy(
             "small_scratch",

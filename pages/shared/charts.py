@@ -48,14 +48,15 @@ def _drawn(key: str, content: str, ink: str, _make: Callable[[], go.Figure]) -> 
     return figure.to_plotly_json()
 
 
-def show_live(options: dict[str, Any], alt: str) -> None:
+def show_live(options: dict[str, Any], alt: str, key: str = "live-curves") -> None:
     """Show curves that grow: one chart under one key, so that nothing is drawn anew between polls.
 
     Args:
         options: An ECharts option.
         alt: What it shows.
+        key: Unique on the page.
     """
-    st.echarts_chart(options, height=LIVE_HEIGHT, key="live-curves", alt=alt)
+    st.echarts_chart(options, height=LIVE_HEIGHT, key=key, alt=alt)
 
 
 def show_table(table: pd.DataFrame, key: str, alt: str, *, digits: int = 1, hide_index: bool = True) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.shared.charts import show_figure, show_table
+from pages.shared.results_panel import show_accuracy, show_differences, show_verdicts
+from tlcore import recorded, views
 from tlcore.errors import UserError
-from tlcore.presets import RECORDS
+from tlcore.estimate import Estimate
 from tlcore.results import Comparison
+from tlcore.sweep import FACTORS, Sweep
 
-
-@st.cache_resource(show_spinner=False, max_entries=16)
-def _read(path: str, changed: int) -> Comparison:
-    return Comparison.read(Path(path))
+if TYPE_CHECKING:
+    from tlcore.experiment import Experiment
+    from tlcore.recorded import Recorded
 
 
 def read_recorded(name: str) -> tuple[Comparison | None, str]:
-    """Read a recorded comparison; the file is read again only after it has changed.
+    """Read a recorded comparison.
 
     Args:
         name: Name of the file without its ending.
@@ -25,13 +28,106 @@ def read_recorded(name: str) -> tuple[Comparison | None, str]:
     Returns:
         The comparison and an empty string, or None and what to do about it.
     """
-    path = RECORDS / f"{name}.json"
-    if not path.is_file():
-        return None, f"The recorded result “{name}” is not here yet. Make it with `python -m tlcore record`."
     try:
-        comparison = _read(str(path), path.stat().st_mtime_ns)
-    except (UserError, OSError):
-        return None, f"The recorded result “{name}” is damaged. Make it again with `python -m tlcore record`."
-    if not comparison.records:
+        found = recorded.read_recorded(name)
+    except UserError as error:
+        return None, _sentence(error)
+    if not isinstance(found, Comparison) or not found.records:
         return None, f"The recorded result “{name}” is empty. Make it again with `python -m tlcore record`."
-    return comparison, ""
+    return found, ""
+
+
+def show_recorded(name: str, key: str) -> None:
+    """Show a recorded result: what it is, where it was measured, its words, its chart and its table.
+
+    Args:
+        name: Name of the file without its ending.
+        key: Prefix of the widgets' keys.
+    """
+    try:
+        found = recorded.read_recorded(name)
+    except UserError as error:
+        st.info(_sentence(error), icon=":material/inventory_2:")
+        return
+    records = found.records
+    if not records:
+        st.info("This recorded result holds no measurement yet.", icon=":material/inventory_2:")
+        return
+    st.markdown(f"**{title_of(found)}**  \n:violet-badge[:material/history: recorded] {views.recorded_label(records)}")
+    if isinstance(found, Comparison):
+        transfer = [item for item in found.comparisons if views.is_transfer(item)]
+        show_verdicts(transfer or list(found.comparisons), found.experiment)
+        show_differences(transfer or list(found.comparisons), found.experiment, f"{key}-{name}")
+        with st.expander("Accuracies, controls, and where these numbers come from"):
+            show_accuracy(records, f"{key}-{name}")
+            show_table(views.results_table(records), f"{key}-{name}-table", views.accuracy_sentence(records))
+            st.caption(views.provenance_sentence(records, recorded=True))
+    else:
+        _show_several(found, f"{key}-{name}")
+    first = found.experiments[0] if isinstance(found, Estimate) else _first(found)
+    st.page_link(
+        "compare.py",
+        label="Open it on the Compare page, to repeat it" if isinstance(found, Comparison) else "Open one of its runs",
+        icon=":material/science:",
+        query_params=first.to_query(),
+    )
+
+
+def title_of(found: Recorded) -> str:
+    """What a recorded result compares, in a line."""
+    if isinstance(found, Comparison):
+        return views.experiment_title(found.experiment)
+    if isinstance(found, Sweep):
+        first = found.comparisons[0].experiment
+        what = FACTORS[found.factor].title.lower()
+        if found.factor == "source":
+            return f"Several sources → {views.target_title(first)}"
+        return f"{views.experiment_title(first)} by {what}"
+    if isinstance(found, Estimate):
+        return f"Judging sources for {views.target_title(found.experiments[0])} before training"
+    return f"Four scenarios for {views.target_title(found.cells[0].comparison.experiment)}"
+
+
+def _show_several(found: Recorded, key: str) -> None:
+    if isinstance(found, Sweep):
+        st.markdown(f"#### {views.sweep_sentence(found)}")
+        st.caption("Line: mean test accuracy over the seeds; bars: 95 % intervals.")
+        show_figure(
+            lambda: views.study_figure(found), (key, len(found.records)), f"{key}-figure", views.sweep_sentence(found)
+        )
+        with st.expander("As a table, and where these numbers come from"):
+            show_table(views.sweep_summary(found), f"{key}-table", "Mean accuracy and difference by value.")
+            st.caption(views.provenance_sentence(found.records, recorded=True))
+        return
+    if isinstance(found, Estimate):
+        st.caption("A score is worth something if sources that score higher gain more: τ = 1 is the same order.")
+        show_figure(
+            lambda: views.estimate_figure(found),
+            (key, len(found.records)),
+            f"{key}-figure",
+            views.estimate_sentence(found),
+        )
+        st.markdown(f"{views.estimate_sentence(found)}\n\n{views.gains_sentence(found)}")
+        with st.expander("Every score of every source"):
+            show_table(found.table(), f"{key}-table", "Scores by source.", digits=2)
+        return
+    assert not isinstance(found, Comparison)
+    st.markdown("\n".join(f"- {cell.sentence()}" for cell in found.cells))
+    show_figure(
+        lambda: views.scenario_figure(found),
+        (key, len(found.records)),
+        f"{key}-figure",
+        " ".join(cell.sentence() for cell in found.cells),
+    )
+    with st.expander("As a table, and where these numbers come from"):
+        show_table(found.table(), f"{key}-table", "One row a scenario.")
+        st.caption(views.provenance_sentence(found.records, recorded=True))
+
+
+def _first(found: Recorded) -> Experiment:
+    return found.records[0].experiment
+
+
+def _sentence(error: UserError) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:] + "."

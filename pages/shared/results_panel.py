@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.shared import prediction
 from pages.shared.charts import show_figure, show_table
+from pages.shared.inside_panel import show_confusion
 from tlcore import views
 from tlcore.results import Comparison, paired_comparisons
 
@@ -147,17 +148,4 @@ def show_curves(looks: Looks, experiment: Experiment, key: str, *, levels: Mappi
 
 def _show_confusion(records: Sequence[RunRecord], key: str) -> None:
     with st.expander("Which classes are taken for which", icon=":material/grid_on:"):
-        strategies = list(dict.fromkeys(record.strategy for record in records))
-        left, right = st.columns(2)
-        chosen = left.selectbox("Strategy", strategies, format_func=views.title_of, key=f"{key}-confusion-arm")
-        seeds = [record.seed for record in records if record.strategy == chosen]
-        seed = right.selectbox("Seed", seeds, key=f"{key}-confusion-seed")
-        record = next((record for record in records if (record.strategy, record.seed) == (chosen, seed)), None)
-        if record is not None:
-            alt = f"Confusion matrix of {views.title_of(record.strategy)}, seed {record.seed}; the table follows."
-            show_figure(
-                lambda: views.confusion_figure(record), record.confusion, f"{key}-confusion-{chosen}-{seed}", alt
-            )
-            show_table(
-                views.confusion_table(record), f"{key}-confusion-table", "The counts as a table.", hide_index=False
-            )
+        show_confusion(records, key)

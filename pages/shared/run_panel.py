@@ -14,7 +14,12 @@ from tlcore.jobs.queue import STALE_SECONDS
 from tlcore.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tlcore.experiment import RunRecord
     from tlcore.jobs.progress import ArmProgress, Job
+
+    ShowRecords = Callable[[Sequence[RunRecord], Job], None]
 
 STATES = {
     "queued": ":blue-badge[:material/hourglass_empty: waiting]",
@@ -35,26 +40,28 @@ _ARMS = {
 }
 
 
-def show_run(job: Job, owner: str) -> None:
+def show_run(job: Job, owner: str, show: ShowRecords | None = None, suffix: str = "") -> None:
     """Show a run in whatever state it is.
 
     Args:
         job: The run.
         owner: Who looks; only the one who started it can stop it.
+        show: Shows the records of a run that has ended; None for everything that is known about them.
+        suffix: Tells the widgets' keys from those of another run on the page.
     """
     if job.active:
         # The timer lives in the browser and goes with this fragment, so a run that has ended costs nothing.
-        st.fragment(_watch, run_every=1.0)(job.id, owner)
+        st.fragment(_watch, run_every=1.0)(job.id, owner, suffix)
     else:
         _heading(job)
-        _show_ended(job)
+        _show_ended(job, show)
 
 
 def _heading(job: Job) -> None:
     st.markdown(f"### {views.experiment_title(job.experiment)} {STATES[job.state]}")
 
 
-def _show_ended(job: Job) -> None:
+def _show_ended(job: Job, show: ShowRecords | None) -> None:
     """Show how a run ended, and what it measured until then."""
     store = Store()
     records, looks = store.records(job.id), store.points(job.id)
@@ -69,13 +76,15 @@ def _show_ended(job: Job) -> None:
             f"This run was stopped{reason}{kept} Press Run to start it again from the beginning.",
             icon=":material/stop_circle:",
         )
-    if records:
+    if records and show is not None:
+        show(records, job)
+    elif records:
         show_results(records, job.experiment, job.id, looks=looks)
     elif looks:
         show_curves(looks, job.experiment, job.id)
 
 
-def _watch(job_id: str, owner: str) -> None:
+def _watch(job_id: str, owner: str, suffix: str) -> None:
     """One look at a running job: how far it is, and its curves."""
     with plain_errors():
         store = Store()
@@ -86,7 +95,7 @@ def _watch(job_id: str, owner: str) -> None:
         with heading:
             _heading(job)
         if job.owner == owner and stop.button(
-            "Stop", icon=":material/stop:", key="stop", width="stretch", disabled=job.state == "stopping"
+            "Stop", icon=":material/stop:", key=f"stop{suffix}", width="stretch", disabled=job.state == "stopping"
         ):
             store.request_stop(job.id, owner)
             st.rerun()
@@ -103,7 +112,7 @@ def _watch(job_id: str, owner: str) -> None:
         st.markdown(_arms_text(job))
         looks = store.points(job_id)
         sentence = views.live_sentence(looks)
-        show_live(views.live_options(looks, job.experiment, dark=is_dark()), sentence)
+        show_live(views.live_options(looks, job.experiment, dark=is_dark()), sentence, f"live-curves{suffix}")
         st.caption(f"{sentence} Line: mean of the seeds that got so far; shade: their range.")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import recorded
 from tests.pages.page_text import ME
+from tlcore import recorded
 from tlcore.errors import UserError
 from tlcore.store import Store
 

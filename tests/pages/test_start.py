@@ -17,8 +17,8 @@ def write(home, name, experiment, records):
 def test_without_recorded_results_it_says_so(app):
     at = app()
     assert len(at.info) == 2
-    assert all("is not here yet" in box.value for box in at.info)
-    assert "Pre-train" in everything(at)
+    assert all("is not here" in box.value for box in at.info)
+    assert "The labs" in everything(at)
 
 
 def test_damaged_and_empty_records_are_named(app, home):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from tlcore.costs import Cost, Costs, input_shape_of
 from tlcore.data.registry import get_dataset
 from tlcore.experiment import (
     CurvePoint,
@@ -234,4 +235,40 @@ def cars() -> list[RunRecord]:
         feature_extraction=(0.79, 0.80, 0.81),
         fine_tune_last=(0.80, 0.79, 0.82),
         fine_tune_all=(0.78, 0.81, 0.80),
+    )
+
+
+def costs() -> Costs:
+    """What three networks cost, with made-up but plausible measurements."""
+    sizes = {"resnet50": (23_587_712, 30.0), "xception": (20_861_480, 21.0), "cnn_small": (267_000, 9000.0)}
+    return Costs(
+        costs=tuple(
+            Cost(
+                backbone=name,
+                title=get_backbone(name).title,
+                input_shape=input_shape_of(get_backbone(name)),
+                parameters=parameters,
+                weights_bytes=round(4 * parameters / 1e5 + 4.5) * 100_000,
+                feature_width=get_backbone(name).feature_width,
+                images_per_second=speed,
+                memory_bytes=300_000_000,
+                top1=known.top1 if (known := get_backbone(name).application) else None,
+                top1_source=known.top1_source if known else "",
+                licence=get_backbone(name).licence,
+                paper=get_backbone(name).paper,
+            )
+            for name, (parameters, speed) in sizes.items()
+        ),
+        batch=32,
+        environment=Environment(
+            tlcore="0.1.0",
+            python="3.11.9",
+            packages={"keras": "3.15.1", "tensorflow": "2.21.0"},
+            backend="tensorflow",
+            device="CPU",
+            machine="Sample processor, 2 cores",
+            threads=1,
+            precision="float32",
+        ),
+        created=datetime(2026, 11, 20, 9, 30, tzinfo=UTC),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -90,4 +91,25 @@ WORKERS = Table(
     Column("heartbeat", Double, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("device", String(200), nullable=False),
+)
+PROGRESS = Table(
+    "progress",
+    METADATA,
+    Column("owner", String(200), primary_key=True),
+    Column("lesson", String(80), primary_key=True),
+    # Predictions and answers are JSON.
+    Column("prediction", Text),
+    Column("run", String(32)),
+    Column("change", String(32)),
+    Column("why", String(80)),
+    Column("answers", Text),
+    Column("done", Boolean, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+PROGRESS_CODES = Table(
+    "progress_codes",
+    METADATA,
+    Column("owner", String(200), primary_key=True),
+    Column("code", String(10), nullable=False, unique=True),
+    Column("created", Double, nullable=False),
 )

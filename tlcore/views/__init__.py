@@ -9,6 +9,18 @@ from tlcore.views.common import is_transfer, title_of
 from tlcore.views.confusion import confusion_figure
 from tlcore.views.curves import curves_figure, levels_of, live_options, points_of
 from tlcore.views.network import NetworkRow, network_figure, origin_words, planned_network, recorded_network
+from tlcore.views.predicted import Guess, predicted_figure, prediction_sentence
+from tlcore.views.studies import (
+    estimate_figure,
+    estimate_sentence,
+    gains_sentence,
+    named_value,
+    scenario_figure,
+    study_figure,
+    sweep_sentence,
+    sweep_summary,
+    target_title,
+)
 from tlcore.views.tables import confusion_table, curves_table, differences_table, results_table
 from tlcore.views.words import (
     accuracy_sentence,
@@ -23,6 +35,7 @@ from tlcore.views.words import (
 )
 
 __all__ = [
+    "Guess",
     "NetworkRow",
     "accuracy_figure",
     "accuracy_sentence",
@@ -34,20 +47,31 @@ __all__ = [
     "differences_table",
     "differing_settings",
     "duration",
+    "estimate_figure",
+    "estimate_sentence",
     "experiment_title",
+    "gains_sentence",
     "is_transfer",
     "levels_of",
     "live_options",
     "live_sentence",
+    "named_value",
     "network_figure",
     "origin_words",
     "planned_network",
     "points_of",
+    "predicted_figure",
+    "prediction_sentence",
     "provenance_sentence",
     "recorded_label",
     "recorded_network",
     "results_table",
+    "scenario_figure",
+    "study_figure",
     "summary_sentence",
+    "sweep_sentence",
+    "sweep_summary",
+    "target_title",
     "title_of",
     "verdict_sentences",
 ]

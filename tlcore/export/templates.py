@@ -1,0 +1,502 @@
+"""The pieces that `tlcore.export.script` puts together: plain Keras as a teacher would hand it out.
+
+Names after a dollar sign are filled in. A piece knows nothing of the others but the names they define.
+"""
+
+from __future__ import annotations
+
+HEADER = '''\
+r"""$title: $about
+
+$sentence
+
+A stand-alone script of plain Keras for seed $seed of an experiment. It draws the labelled images, the first weights and
+the batches as the engine does, so it comes out at the engine's test accuracy, give or take a picture or two.
+
+$usage
+
+The engine repeats it, beside other strategies and with more seeds, with
+
+$command
+
+or in the app at
+
+    $link
+"""
+
+# Written by tlcore $version on Python $python for these versions; others should do, to other digits:
+# pip install $packages
+$notes'''
+
+SETTINGS = """\
+SEED = $seed  # of the labelled images and the order of the batches
+"""
+
+STREAM = """\
+FIRST_SEED = $stream  # of the first weights$why
+"""
+
+NOT_THE_SOURCES = ": not the source model's, or the new head would be the one it started from"
+
+BUDGET_SETTINGS = """\
+CLASSES = $classes
+LABELS = $labels  # labelled target images a class; nothing else of the target is learned from
+VALIDATION = $validation  # a class of them, that the $setting is chosen on
+OBSERVED = $observed  # images a class that the engine watches the training on: kept out of the draw
+"""
+
+TRAINING_SETTINGS = """\
+BATCH_SIZE = $batch_size
+RATES = $rates  # learning rates to choose from
+# What happens, in order: optimiser steps, factor on the learning rate, stages that may not change.
+PHASES = ($phases)
+"""
+
+LOSS = """\
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+"""
+
+TRANSFER_SETTINGS = """\
+SOURCE_CLASSES = $source_classes
+"""
+
+TRANSFERRED = """\
+TRANSFERRED = $transferred  # stages that start from the source's weights
+"""
+
+STAGE_RATES = """\
+STAGE_RATES = {  # further factors on the rate: what lies lower is more general, and moves less
+$factors}
+"""
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+KERAS_DATA = '''\
+def load_$role():
+    """$title.
+
+$sentence
+    """
+    (x_train, y_train), (x_test, y_test) = keras.datasets.$name.load_data()
+    return as_images(x_train), y_train.reshape(-1), as_images(x_test), y_test.reshape(-1)
+'''
+
+SOME_CLASSES_DATA = '''\
+def load_$role():
+    """$title.
+
+$sentence
+    """
+    (x_train, y_train), (x_test, y_test) = keras.datasets.$name.load_data()
+    kept = np.array($kept)  # classes of the whole data set; they become 0, 1, ...
+    arrays = []
+    for x, y in ((x_train, y_train.reshape(-1)), (x_test, y_test.reshape(-1))):
+        rows = np.isin(y, kept)
+        arrays += [as_images(x[rows]), np.searchsorted(kept, y[rows])]
+    return tuple(arrays)
+'''
+
+FILE_DATA = '''\
+def load_$role(path):
+    """$title.
+
+$sentence
+
+    The engine makes it, so it comes from a file. This writes the file, where the engine is installed:
+
+        from tlcore.data import load
+        d = load("$name")
+        numpy.savez("$name.npz", x_train=d.x_train, y_train=d.y_train, x_test=d.x_test, y_test=d.y_test)
+    """
+    with np.load(path) as file:
+        return tuple(file[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+'''
+
+DIGITS_DATA = '''\
+def load_$role():
+    """$title: scikit-learn's 1,797 digits, enlarged to the 20x20 box in 28x28 pixels that MNIST's have."""
+    digits = load_digits()
+    images = np.zeros((len(digits.images), 28, 28, 1), dtype=np.uint8)
+    for image, small in zip(images, np.rint(digits.images * (255 / 16)).astype(np.uint8), strict=True):
+        image[4:24, 4:24, 0] = np.asarray(Image.fromarray(small).resize((20, 20), Image.Resampling.BICUBIC))
+    # One image in three of each class is kept for the test, always the same ones.
+    drawing = np.random.default_rng(0)
+    test = np.zeros(len(images), dtype=bool)
+    for label in range(10):
+        rows = drawing.permutation(np.flatnonzero(digits.target == label))
+        test[rows[: len(rows) // 3]] = True
+    return images[~test], digits.target[~test], images[test], digits.target[test]
+'''
+
+AS_IMAGES = '''\
+def as_images(x):
+    """Height, width and channels, also where there is one channel only."""
+    return x if x.ndim == 4 else x[..., None]
+'''
+
+ADAPT = '''\
+def fit_to_network(images):
+    """$adaptation: the architecture that is given sets the input."""
+$steps    return images
+'''
+
+TO_GREY = """\
+    grey = images.astype("float32") @ np.array([0.299, 0.587, 0.114], dtype="float32")
+    images = np.rint(grey).astype(np.uint8)[..., None]
+"""
+
+TO_COLOUR = """\
+    images = np.repeat(images, 3, axis=3)
+"""
+
+RESIZE = """\
+    pictures = (Image.fromarray(image.squeeze()) for image in images)
+    resized = [np.asarray(picture.resize(($width, $height), Image.Resampling.BILINEAR)) for picture in pictures]
+    images = np.stack(resized).reshape(-1, $height, $width, $channels)
+"""
+
+SCALED = '''\
+def scaled(images):
+    """Bytes as numbers from 0 to 1: the range that the source's weights have learned from, for every image alike."""
+    return images.astype("float32") / 255
+'''
+
+DRAW = '''\
+def draw_labels(y):
+    """Choose the labelled images: as many of each class, and with one seed those of 10 a class are among those of 20.
+
+    The classes take turns, so the first VALIDATION * CLASSES rows hold VALIDATION of each.
+    """
+    drawing, watching = np.random.default_rng([SEED, 1]), np.random.default_rng(20_000_003)
+    chosen = []
+    for label in range(CLASSES):
+        pool = np.sort(watching.permutation(np.flatnonzero(y == label))[OBSERVED:])
+        chosen.append(drawing.permutation(pool)[:LABELS])
+    return np.stack(chosen, axis=1).reshape(-1)
+'''
+
+ORDER = '''\
+def batch_order(count, batch_size, steps, seed):
+    """Rows of each step's batch: one random pass over all images after another. Shape (steps, batch size)."""
+    drawing = np.random.default_rng([seed, 2])
+    passes = [drawing.permutation(count) for _ in range(-(-steps * batch_size // count))]
+    return np.concatenate(passes)[: steps * batch_size].reshape(steps, batch_size)
+'''
+
+BATCHES = '''\
+def fit(model, images, labels, order):
+    """One optimiser step for each row of the order."""
+    batches = ((scaled(images[rows]), labels[rows]) for rows in order)
+    model.fit(batches, steps_per_epoch=len(order), shuffle=False, verbose=0)
+'''
+
+CHANGED_BATCHES = '''\
+def changed(images, how, seed, first):
+    """Move images by up to two pixels each way, and mirror every other one for "shift_flip"."""
+    if how == "none":
+        return images
+    count, height, width, _ = images.shape
+    # One draw for each place in the order of images, `first` being the place of the first image here.
+    bits = np.random.PCG64([seed, 3])
+    bits.advance(3 * first)
+    draws = np.random.Generator(bits).random((count, 3))
+    down, right = (np.floor(draws[:, axis] * 5).astype(int) for axis in (0, 1))
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    rows = down[:, None] + np.arange(height)
+    columns = right[:, None] + np.arange(width)
+    if how == "shift_flip":
+        columns = np.where(draws[:, 2:] < 0.5, columns[:, ::-1], columns)
+    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def fit(model, images, labels, order, how="none", seed=0, done=0):
+    """One optimiser step for each row of the order, `done` steps after the first of all."""
+    batches = (
+        (changed(scaled(images[rows]), how, seed, (done + step) * len(rows)), labels[rows])
+        for step, rows in enumerate(order)
+    )
+    model.fit(batches, steps_per_epoch=len(order), shuffle=False, verbose=0)
+'''
+
+# --- network ----------------------------------------------------------------------------------------------------------
+
+BUILD = '''\
+def build(classes):
+    """$backbone.
+
+$about
+    The layer (or block) that holds a stage's weights has the stage's name: so it is loaded and frozen.
+    """
+    inputs = x = keras.Input($shape)
+$stages    # Logits, not probabilities: the loss takes the softmax, which is safer with rounding.
+    return keras.Model(inputs, layers.Dense(classes, name="head")(x))
+'''
+
+CONV = """\
+    x = layers.Conv2D($width, 3, padding="same", activation="relu", name="$name")(x)
+"""
+
+POOL = """\
+    x = layers.MaxPooling2D()(x)
+"""
+
+FLATTEN = """\
+    x = layers.Flatten()(x)
+"""
+
+DENSE = """\
+    x = layers.Dense($width, activation="relu", name="$name")(x)
+"""
+
+BLOCK = """\
+    x = $kind(x.shape[1:], $width, "$name")(x)
+"""
+
+AVERAGE = """\
+    x = layers.GlobalAveragePooling2D()(x)
+"""
+
+BLOCKS = '''\
+def convolution(x, width, size=3, stride=1):
+    """A convolution and its normalisation, which makes a bias needless."""
+    x = layers.Conv2D(width, size, stride, padding="same", use_bias=False)(x)
+    return $normalization(x)
+
+
+def stem(shape, width, name):
+    """A first block: convolution, normalisation, ReLU, pooling."""
+    inputs = keras.Input(shape)
+    x = layers.Activation("relu")(convolution(inputs, width))
+    return keras.Model(inputs, layers.MaxPooling2D()(x), name=name)
+
+
+def residual(shape, width, name):
+    """Two convolutions and a way around them; where the width changes, the sides halve (He et al. 2016)."""
+    inputs = keras.Input(shape)
+    changes = shape[-1] != width
+    stride = 2 if changes else 1
+    x = layers.Activation("relu")(convolution(inputs, width, stride=stride))
+    x = convolution(x, width)
+    around = convolution(inputs, width, size=1, stride=stride) if changes else inputs
+    return keras.Model(inputs, layers.Activation("relu")(layers.Add()([x, around])), name=name)
+'''
+
+BATCH_NORMALIZATION = "layers.BatchNormalization(momentum=0.9)"
+GROUP_NORMALIZATION = "layers.GroupNormalization(8)"
+
+FIRST_WEIGHTS = '''\
+def draw_first_weights(model, seed):
+    """Random kernels from a stream for each stage, so that whatever is loaded elsewhere, the head starts alike."""
+    for layer in model.layers:
+        drawing = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
+        for variable in layer.weights:
+            if variable.path.endswith("kernel"):  # all others keep Keras's zeros and ones
+                fan_in, fan_out = int(np.prod(variable.shape[:-1])), variable.shape[-1]
+                # He et al. 2015 before a ReLU, Glorot & Bengio 2010 before the softmax.
+                limit = np.sqrt(6 / (fan_in + fan_out if layer.name == "head" else fan_in))
+                variable.assign(drawing.uniform(-limit, limit, variable.shape).astype("float32"))
+'''
+
+# --- the source model -------------------------------------------------------------------------------------------------
+
+LOAD_CHECKPOINT = '''\
+def load_checkpoint(path):
+    """Arrays by stage, as the engine keeps them: ``conv1.0`` is a kernel, ``conv1.1`` its bias."""
+    weights = {}
+    with np.load(path) as file:
+        for name in file.files:
+            weights.setdefault(name.rpartition(".")[0], []).append(file[name])
+    return weights
+'''
+
+PRETRAIN = '''\
+def pretrain($arguments):
+    """Train the same network on the source and give its weights by stage."""
+    images, labels, x_test, y_test = load_source($arguments)
+    model = build(SOURCE_CLASSES)
+    draw_first_weights(model, seed=$source_seed)
+    model.compile(keras.optimizers.Adam(), LOSS)
+$rows    parts = np.split(order, $parts)
+    for part, rows in enumerate(parts):
+        # The rate falls to a tenth. A rate is a variable of the optimiser: setting it needs no compiling.
+        model.optimizer.learning_rate = $rate * (1 - 0.9 * part / len(parts))
+        fit(model, images, labels, rows$changes)
+    print(f"source model: test accuracy {accuracy(model, x_test, y_test):.4f}")
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+'''
+
+ALL_ROWS = """\
+    order = batch_order(len(images), $batch_size, $steps, seed=$source_seed)
+"""
+
+SOME_ROWS = """\
+    some = np.random.default_rng([$source_seed, 4]).permutation(len(images))[:$images]
+    order = some[batch_order(len(some), $batch_size, $steps, seed=$source_seed)]
+"""
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+FREEZE = '''\
+def freeze(model, frozen):
+    """Say what training may change. It counts from the next `compile` on."""
+    for layer in model.layers:
+        layer.trainable = layer.name not in frozen
+'''
+
+FREEZE_STATISTICS = '''\
+def freeze(model, frozen):
+    """Say what training may change. It counts from the next `compile` on."""
+    for layer in model.layers:
+        layer.trainable = layer.name not in frozen
+        # Normalisation is frozen by name. Where it is trainable, `fit` moves its running statistics with every batch,
+        # even if the block was called with `training=False`: Keras 3 passes on what the outer model was called with.
+        for inner in getattr(layer, "layers", ()):
+            if isinstance(inner, layers.BatchNormalization):
+                inner.trainable = $learns
+'''
+
+ADAM = '''\
+def optimizer_for(model, rate):
+    """A new Adam, without memory of any phase before."""
+    return keras.optimizers.Adam(rate)
+'''
+
+ADAMS = '''\
+def optimizer_for(model, rate):
+    """A new Adam for each stage, at the stage's own rate."""
+    head = keras.optimizers.Adam(rate)
+    stages = {name: keras.optimizers.Adam(rate * factor) for name, factor in STAGE_RATES.items()}
+    chosen = {id(one): stages.get(layer.name, head) for layer in model.layers for one in layer.trainable_variables}
+    return keras.optimizers.MultiOptimizer(lambda variable: chosen[id(variable)])
+'''
+
+TRAIN = '''\
+def train(${first}images, labels, rows, rate):
+    """Go through all phases with some rows of the labelled images.
+
+    Args:
+$source_line        images: The labelled images.
+        labels: Their classes.
+        rows: Rows to train on.
+        rate: Learning rate of the head.
+    """
+    model = build(CLASSES)
+    draw_first_weights(model, FIRST_SEED)
+$load    order = rows[batch_order(len(rows), BATCH_SIZE, sum(phase["steps"] for phase in PHASES), SEED)]
+    done = 0
+    for phase in PHASES:
+        freeze(model, phase["frozen"])
+        # Compile after every change of what is frozen. `fit` traces the network once, with the flags of that moment:
+        # without this line Keras on TensorFlow goes on training what it trained before, and says nothing. And with a
+        # fresh optimiser: an old one knows neither the new weights nor the new rate, only the moments of the old.
+        model.compile(optimizer_for(model, rate * phase["rate"]), LOSS)
+        fit(model, images, labels, order[done : done + phase["steps"]]$changes)
+        done += phase["steps"]
+    return model
+'''
+
+LOAD_STAGES = """\
+    for name in TRANSFERRED:
+        model.get_layer(name).set_weights(source[name])
+"""
+
+CHOOSE = '''\
+def choose_rate(${first}images, labels):
+    """Try every rate on a part of the labels and take the one with the lowest loss on the others.
+
+    The test images are not for choosing: an accuracy that something was chosen by is too high.
+    """
+    count = VALIDATION * CLASSES
+    losses = {}
+    for rate in RATES:
+        model = train(${first}images, labels, np.arange(count, len(labels)), rate)
+        loss = model.evaluate(scaled(images[:count]), labels[:count], verbose=0)
+        losses[rate] = loss if np.isfinite(loss) else np.inf
+        print(f"learning rate {rate:g}: loss {loss:.4f} on the validation part")
+    return min(losses, key=losses.get)
+'''
+
+ACCURACY = '''\
+def accuracy(model, images, labels):
+    """Share of images whose largest output is their class's."""
+    outputs = model.predict(scaled(images), batch_size=256, verbose=0)
+    return float((outputs.argmax(axis=1) == labels).mean())
+'''
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+
+MAIN = """\
+def main():
+$parse$source    x_train, y_train, x_test, y_test = load_target($target_argument)
+    chosen = draw_labels(y_train)
+    images, labels = $labelled, y_train[chosen]
+    rate = $rate
+$again    model = train(${first}images, labels, np.arange(len(labels)), rate)
+    # The test images are used here, once, and nowhere before.
+    print(f"test accuracy {accuracy(model, $test, y_test):.4f}")
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+SOURCE_OPTION = """\
+    parser.add_argument("checkpoint", nargs="?", help="the source model's weights; without, it is trained here first")
+"""
+
+FILE_OPTION = """\
+    parser.add_argument("--$role-data", required=$required, metavar="FILE.npz", help="images and labels of the $role")
+"""
+
+GET_SOURCE = """\
+    source = load_checkpoint(given.checkpoint) if given.checkpoint else pretrain($arguments)
+"""
+
+AGAIN = """\
+    # Then once more with all labels, the validation part included.
+"""
+
+REUSE_MAIN = """\
+def main():
+$parse$source    model = build(SOURCE_CLASSES)
+    for name, arrays in source.items():
+        model.get_layer(name).set_weights(arrays)
+    _, _, x_test, y_test = load_target($target_argument)
+    # Nothing is trained: output 0 of the source is read as class 0 of the target, and so on.
+    print(f"test accuracy {accuracy(model, $test, y_test):.4f}")
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+PIXEL_MAIN = """\
+def flat(images):
+    \"\"\"One row of numbers from 0 to 1 an image.\"\"\"
+    return scaled(images).reshape(len(images), -1)
+
+
+def main():
+$parse    x_train, y_train, x_test, y_test = load_target($target_argument)
+    chosen = draw_labels(y_train)
+    x, y = flat($labelled), y_train[chosen]
+    # C, the inverse strength of the penalty, is chosen on the validation part: the test images are not for choosing.
+    count = VALIDATION * CLASSES
+    losses = {}
+    for c in $grid:
+        fitted = LogisticRegression(C=c, max_iter=1000).fit(x[count:], y[count:])
+        losses[c] = log_loss(y[:count], fitted.predict_proba(x[:count]), labels=fitted.classes_)
+        print(f"C = {c:g}: loss {losses[c]:.4f} on the validation part")
+    fitted = LogisticRegression(C=min(losses, key=losses.get), max_iter=1000).fit(x, y)
+    print(f"test accuracy {fitted.score(flat($test), y_test):.4f}")
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+PARSE = """\
+    parser = argparse.ArgumentParser(description="$title")
+$options    given = parser.parse_args()
+
+"""
