@@ -199,7 +199,7 @@ def test_help_mentions_every_option_and_what_it_does(capsys: pytest.CaptureFixtu
 def test_help_of_the_program_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "--help")
     assert all(command in text for command in commands.commands)
-    assert {"compare", "record", "pretrain", "datasets", "strategies", "backbones", "doctor", "worker"} <= set(
+    assert {"compare", "record", "pretrain", "datasets", "strategies", "backbones", "doctor", "costs", "worker"} <= set(
         commands.commands
     )
     assert {"sweep", "scenario", "estimate", "advise", "atlas", "summary"} <= set(commands.commands)

@@ -15,7 +15,7 @@ from tlcore.results import Comparison, paired_comparisons
 if TYPE_CHECKING:
     from tlcore.runner import compare
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Comparison",
     "CurvePoint",

@@ -136,7 +136,10 @@ def as_images(x):
 
 ADAPT = '''\
 def fit_to_network(images):
-    """$adaptation: the architecture that is given sets the input."""
+    """$adaptation.
+
+    The architecture that is given sets the input, and every arm gets the same images.
+    """
 $steps    return images
 '''
 
