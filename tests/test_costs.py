@@ -24,6 +24,7 @@ def test_what_is_counted_is_exact_and_what_is_measured_is_plausible() -> None:
     for cost in found.costs:
         assert 4 * cost.parameters < cost.weights_bytes < 4 * cost.parameters + 200_000
         assert cost.images_per_second > 1
+        assert 0 <= cost.others <= 1
         assert 0 <= cost.memory_bytes < 2e9
         assert (cost.top1, cost.licence) == (None, "")
     assert residual.feature_width == 128

@@ -454,7 +454,8 @@ def show_costs(costs: Costs) -> None:
         "memory",
         "top-1",
         "licence",
-        caption=f"{where.machine}, {where.threads} threads, float32, {costs.batch} images a batch",
+        caption=f"{where.machine}, {where.threads} threads, float32, {costs.batch} images a batch; other programs took "
+        f"up to {max(cost.others for cost in costs.costs):.0%} of the processor meanwhile",
     )
     for cost in costs.costs:
         shown.add_row(

@@ -48,6 +48,8 @@ class Cost(BaseModel):
         weights_bytes: Size of the file that Keras saves them in, float32.
         feature_width: Features that a head sees.
         images_per_second: In inference, batches of `Costs.batch` images, the best of some rounds.
+        others: Share of the machine's processor time that other programs took in that round, in [0, 1]: a speed is one
+            of this machine only where it is small.
         memory_bytes: By how much the process grows at most for one batch, its weights and one image not counted.
         top1: Published ImageNet top-1 accuracy, in [0, 1]; None for a network without published weights.
         top1_source: Who published that.
@@ -64,6 +66,7 @@ class Cost(BaseModel):
     weights_bytes: int
     feature_width: int
     images_per_second: float
+    others: float
     memory_bytes: int
     top1: float | None
     top1_source: str = ""
@@ -158,6 +161,7 @@ def _measure(name: str) -> tuple[Cost, Environment]:
     forward(images[:1])  # traces
     with _growth() as grown:
         forward(images, BATCH)
+    speed, others = _speed(lambda: forward(images, BATCH))
     cost = Cost(
         backbone=name,
         title=network.title,
@@ -165,7 +169,8 @@ def _measure(name: str) -> tuple[Cost, Environment]:
         parameters=int(model.count_params()),
         weights_bytes=_saved_size(model),
         feature_width=int(model.output_shape[-1]),
-        images_per_second=round(_speed(lambda: forward(images, BATCH)), 1),
+        images_per_second=round(speed, 1),
+        others=round(others, 3),
         memory_bytes=max(grown),
         top1=network.application.top1 if network.application else None,
         top1_source=network.application.top1_source if network.application else "",
@@ -175,16 +180,28 @@ def _measure(name: str) -> tuple[Cost, Environment]:
     return cost, backend.environment("float32")
 
 
-def _speed(run: Callable[[], Any]) -> float:
-    """Images a second of the best round: what disturbs a measurement only ever slows it."""
-    best = 0.0
+def _speed(run: Callable[[], Any]) -> tuple[float, float]:
+    """Images a second of the best round, for what disturbs a measurement only ever slows it, and others' share in it."""
+    best = (0.0, 0.0)
     for _ in range(ROUNDS):
-        batches, start = 0, time.perf_counter()
+        batches, start, (busy, own) = 0, time.perf_counter(), _processor_seconds()
         while not batches or time.perf_counter() - start < ROUND_SECONDS:
             run()
             batches += 1
-        best = max(best, BATCH * batches / (time.perf_counter() - start))
+        seconds, (busy_then, own_then) = time.perf_counter() - start, _processor_seconds()
+        others = (busy_then - busy - (own_then - own)) / (seconds * (os.cpu_count() or 1))
+        best = max(best, (BATCH * batches / seconds, min(1.0, max(0.0, others))))
     return best
+
+
+def _processor_seconds() -> tuple[float, float]:
+    """Processor time that was used since the start: by everything on this machine, and by this process."""
+    import psutil
+
+    all_of_it = psutil.cpu_times()
+    own = psutil.Process().cpu_times()
+    idle = all_of_it.idle + getattr(all_of_it, "iowait", 0.0)
+    return sum(all_of_it) - idle, own.user + own.system
 
 
 def _saved_size(model: Any) -> int:

@@ -23,6 +23,7 @@ from tlcore.errors import UserError
 from tlcore.experiment import QUERY_KEYS, Experiment
 from tlcore.lessons import DEFAULT_LANGUAGE, LANGUAGES, Lesson, Text, lessons, text_of
 from tlcore.models.registry import BACKBONES
+from tlcore.presets import PRESETS
 from tlcore.results import paired_comparisons
 from tlcore.store import Store
 
@@ -229,10 +230,16 @@ def _result(records: Sequence[RunRecord], job: Job, guess: views.Guess | None) -
 def _recorded(lesson: Lesson, text: Text) -> None:
     st.header("Recorded: the full experiment", anchor=False)
     st.markdown(_filled(text, "recorded", lesson))
-    columns = st.columns(len(lesson.recorded), gap="large") if len(lesson.recorded) < 3 else st.tabs(lesson.recorded)
+    columns = (
+        st.columns(len(lesson.recorded), gap="large") if len(lesson.recorded) < 3 else st.tabs(_titles(lesson.recorded))
+    )
     for column, name in zip(columns, lesson.recorded, strict=True):
         with column, st.container(border=True):
             show_recorded(name, lesson.name)
+
+
+def _titles(records: Sequence[str]) -> list[str]:
+    return [PRESETS[name].title if name in PRESETS else name for name in records]
 
 
 def _filled(text: Text, section: str, lesson: Lesson) -> str:

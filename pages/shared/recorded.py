@@ -90,7 +90,7 @@ def title_of(found: Recorded) -> str:
 
 def _show_several(found: Recorded, key: str) -> None:
     if isinstance(found, Sweep):
-        st.markdown(f"#### {views.sweep_sentence(found)}")
+        st.markdown(f"**{views.sweep_sentence(found)}**")
         st.caption("Line: mean test accuracy over the seeds; bars: 95 % intervals.")
         show_figure(
             lambda: views.study_figure(found), (key, len(found.records)), f"{key}-figure", views.sweep_sentence(found)

@@ -251,6 +251,7 @@ def costs() -> Costs:
                 weights_bytes=round(4 * parameters / 1e5 + 4.5) * 100_000,
                 feature_width=get_backbone(name).feature_width,
                 images_per_second=speed,
+                others=0.02,
                 memory_bytes=300_000_000,
                 top1=known.top1 if (known := get_backbone(name).application) else None,
                 top1_source=known.top1_source if known else "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tlcore.metrics.stats import mean_interval, paired_interval, verdict
 from tlcore.views.accuracy import accuracy_figure
@@ -50,7 +50,8 @@ def predicted_figure(records: Sequence[RunRecord], guess: Guess | None) -> go.Fi
     rows = list(by_strategy(records))
     if guess.accuracy is not None and guess.strategy in rows:
         row = rows.index(guess.strategy)
-        low, high = figure.to_dict()["layout"]["xaxis"]["range"]
+        drawn: dict[str, Any] = figure.to_dict()
+        low, high = drawn["layout"]["xaxis"]["range"]
         figure.update_xaxes(range=[min(low, guess.accuracy - 2), max(high, guess.accuracy + 2)])
         figure.add_shape(
             type="line",

@@ -57,7 +57,7 @@ def sweep_sentence(sweep: Sweep) -> str:
         for value, item in zip(sweep.values, sweep.differences(strategy), strict=True):
             if item is not None:
                 found.setdefault(item.verdict, []).append(named_value(sweep.factor, value))
-        said = "; ".join(f"{verdict} at {', '.join(values)}" for verdict, values in found.items())
+        said = "; ".join(f"{verdict} at {' · '.join(values)}" for verdict, values in found.items())
         if said:
             parts.append(f"{title_of(strategy)}: {said}.")
     factor = FACTORS[sweep.factor].title
@@ -256,14 +256,14 @@ def estimate_figure(estimate: Estimate) -> go.Figure:
     figure = go.Figure()
     found = _by_score(estimate)
     for row, (_, items) in enumerate(found.items()):
-        for item in items:
+        for place, item in enumerate(items):
             figure.add_scatter(
                 x=[item.weighted_tau],
-                y=[row],
+                y=[row + 0.3 * (place - (len(items) - 1) / 2)],  # beside each other: values of few sources coincide
                 mode="markers",
                 marker={
                     "color": look_of(item.strategy).colour,
-                    "size": 15,
+                    "size": 13,
                     "symbol": "diamond" if item.strategy == "feature_extraction" else "circle",
                 },
                 hovertemplate=f"{title_of(item.strategy)}: τ = %{{x:+.2f}}<extra></extra>",
