@@ -181,7 +181,7 @@ def _measure(name: str) -> tuple[Cost, Environment]:
 
 
 def _speed(run: Callable[[], Any]) -> tuple[float, float]:
-    """Images a second of the best round, for what disturbs a measurement only ever slows it, and others' share in it."""
+    """Images a second of the best round, for what disturbs it only ever slows it, and others' share in it."""
     best = (0.0, 0.0)
     for _ in range(ROUNDS):
         batches, start, (busy, own) = 0, time.perf_counter(), _processor_seconds()
