@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import streamlit as st
-from tlcore.costs import Costs
-from tlcore.views.costs import costs_figure, costs_table
 
 from pages.shared.charts import show_figure, show_table
+from tlcore.costs import Costs
 from tlcore.errors import UserError
 from tlcore.presets import RECORDS
+from tlcore.views.costs import costs_figure, costs_table
 
 
 def show_costs(key: str) -> None:
