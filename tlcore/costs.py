@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 COSTS = RECORDS / "costs.json"
 BATCH = 32
-ROUNDS = 3
+ROUNDS, MOST_ROUNDS = 3, 12
+QUIET = 0.05  # share of the processor that other programs may take
 ROUND_SECONDS = 1.5
 POLL = 0.001  # seconds between two looks at the memory
 SMALL_SHAPE = (32, 32, 3)  # of this project's own networks, which take images of any size

@@ -59,7 +59,7 @@ def run(page: Page) -> None:
 def test_the_whole_course(app: App, visitor: Visitor) -> None:
     """Every lab: predict, run, see the prediction in the result, answer why, say that it is done; then the end."""
     page = visitor()
-    wait_for(app.worker, "the worker")
+    wait_for(app.worker, "the worker", 180)
     page.goto(app.address)
     for lesson in lessons().values():
         open_lab(app, page, lesson)
@@ -81,7 +81,7 @@ def test_the_whole_course(app: App, visitor: Visitor) -> None:
 
 def test_change_one_thing_and_come_back(app: App, visitor: Visitor) -> None:
     lesson, page = next(iter(lessons().values())), visitor()
-    wait_for(app.worker, "the worker")
+    wait_for(app.worker, "the worker", 180)
     open_lab(app, page, lesson)
     main(page).get_by_role("button", name=re.compile(r"Run$")).last.click()
     expect(page.locator("h3", has_text="finished").first).to_be_visible()
@@ -94,7 +94,7 @@ def test_change_one_thing_and_come_back(app: App, visitor: Visitor) -> None:
 def test_by_keyboard_alone(app: App, visitor: Visitor) -> None:
     """From the start page into a lab, predict, run, answer: without a pointer."""
     page = visitor()
-    wait_for(app.worker, "the worker")
+    wait_for(app.worker, "the worker", 180)
     page.goto(app.address)
     expect(page.get_by_role("button", name=re.compile("lab 1"))).to_be_visible()
     tab_to(page, lambda text: "lab 1" in text)
