@@ -63,7 +63,7 @@ def test_training_on_cached_features_is_training_the_frozen_network(name: str, c
     assert set(result) == {*backbone.stage_names[count:], HEAD}
     for stage, arrays in result.items():
         for a, b in zip(arrays, whole.weights()[stage], strict=True):
-            np.testing.assert_allclose(a, b, atol=2e-4, rtol=2e-3, err_msg=stage)
+            np.testing.assert_allclose(a, b, atol=5e-4, rtol=2e-3, err_msg=stage)
     np.testing.assert_allclose(tail.logits(cached(x, "x")), whole.logits(x), atol=5e-3, rtol=5e-3)
 
 
