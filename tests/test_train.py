@@ -29,7 +29,7 @@ from tlcore.models.build import (
     set_weights,
     weights_sha256,
 )
-from tlcore.policy import FreezePolicy, Recipe
+from tlcore.policy import FreezePolicy, Recipe, stream_of
 from tlcore.pretrain import Checkpoint
 from tlcore.strategies import STRATEGIES
 from tlcore.train import STEPS_PER_CALL, Program, Setup, accuracy, cross_entropy, scaled
@@ -179,7 +179,7 @@ def test_every_stage_starts_where_its_recipe_says(backbone: str, strategy: str) 
     waiting = trial(backbone, strategy)
     network, recipe = waiting.network, waiting.recipe
     start = waiting.first_weights(recipe)
-    fresh, source = initial_weights(network, SHAPE, CLASSES, 0), made_up(backbone).weights
+    fresh, source = initial_weights(network, SHAPE, CLASSES, stream_of(0)), made_up(backbone).weights
     assert start.keys() == fresh.keys()
     for stage in (*network.stage_names, HEAD):
         origin = "random" if stage == HEAD else recipe.origin(stage)

@@ -69,7 +69,7 @@ def script(experiment: Experiment, strategy: str, seed: int = 0) -> str:
     Example:
         >>> text = script(Experiment(source="mnist", target="uci_digits"), "lp_ft")
         >>> text.splitlines()[0]
-        '\"\"\"Probe, then fine-tune: from MNIST digits to UCI digits.'
+        'r\"\"\"Probe, then fine-tune: from MNIST digits to UCI digits.'
     """
     get_strategy(strategy)
     if strategy not in WRITTEN:
