@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -547,6 +548,27 @@ def test_the_lock_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
     first.release()
     with second:
         assert not first.acquire(wait=False)
+
+
+def test_asking_who_holds_a_lock_keeps_nobody_from_taking_it(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            FileLock(tmp_path / "lock").holder()
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    try:
+        for _ in range(20):
+            lock = FileLock(tmp_path / "lock")
+            assert lock.acquire(wait=False)
+            lock.release()
+    finally:
+        stop.set()
+        for asker in askers:
+            asker.join()
 
 
 def test_a_poll_is_quick(kept: Store, queue: Queue, worker: str) -> None:

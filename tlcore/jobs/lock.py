@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Whoever asks for the holder holds the lock itself for a moment; a lock that stays taken longer than this has a holder.
+PROBE_SECONDS = 1.0
+LOOK_SECONDS = 0.02
+
+
 class FileLock:
     """An exclusive lock on a file.
 
@@ -27,7 +32,7 @@ class FileLock:
         """Take the lock.
 
         Args:
-            wait: Wait for another holder to let go, instead of giving up at once.
+            wait: Wait for another holder to let go, however long it takes, instead of giving up soon.
 
         Returns:
             Whether it is held now.
@@ -35,12 +40,13 @@ class FileLock:
         Raises:
             OSError: If the file cannot be created.
         """
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = self._open()
+        give_up_at = time.monotonic() + PROBE_SECONDS
         while not _try_lock(descriptor):
-            if not wait:
+            if not wait and time.monotonic() > give_up_at:
                 os.close(descriptor)
                 return False
-            time.sleep(0.02)
+            time.sleep(LOOK_SECONDS)
         self._descriptor = descriptor
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -58,13 +64,20 @@ class FileLock:
         """Process number of the holder, as far as the file tells; None if nobody holds the lock."""
         if self._descriptor is not None:
             return os.getpid()
-        if self.acquire(wait=False):
-            self.release()
-            return None
+        descriptor = self._open()
+        try:
+            if _try_lock(descriptor):
+                _unlock(descriptor)
+                return None
+        finally:
+            os.close(descriptor)
         try:
             return int(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return 0
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def __enter__(self) -> Self:
         self.acquire(wait=True)
