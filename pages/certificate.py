@@ -7,7 +7,7 @@ from datetime import datetime
 import streamlit as st
 
 from pages.shared import guess
-from pages.shared.host import owner
+from pages.shared.host import owner, sentence
 from tlcore import course, views
 from tlcore.errors import UserError
 from tlcore.lessons import DEFAULT_LANGUAGE, Lesson, lessons, text_of
@@ -110,7 +110,7 @@ def show_code() -> None:
                 try:
                     st.session_state["certificate.taken"] = store.take_progress(code, me)
                 except UserError as error:
-                    st.error(f"{str(error)[:1].upper()}{str(error)[1:]}", icon=":material/error:")
+                    st.error(sentence(error), icon=":material/error:")
                 else:
                     st.rerun()
 

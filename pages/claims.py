@@ -4,6 +4,7 @@ from typing import get_args
 
 import streamlit as st
 
+from pages.shared.host import sentence
 from tlcore import course
 from tlcore.course import Claim, Measured, Standing
 from tlcore.lessons import DEFAULT_LANGUAGE
@@ -35,7 +36,7 @@ def show_claim(name: str, claim: Claim, item: Measured) -> None:
         effect = f" **{first.words}** · {course.described(first.number)}" if first else ""
         st.markdown(BADGES[item.standing] + effect)
         if item.missing:
-            st.markdown(f":material/inventory_2: {item.missing[:1].upper()}{item.missing[1:]}")
+            st.markdown(f":material/inventory_2: {sentence(item.missing)}")
         st.markdown(item.finding)
         if item.effects:
             with st.expander("The numbers, and the recorded results that hold them"):

@@ -205,21 +205,6 @@ def test_the_oldest_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert inside.has_pictures("c" * 64, (8, 8, 1))
 
 
-def test_what_ships_is_found_first_and_with_fewer_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = run("scratch")
-    other = record.model_copy(update={"test_accuracy": 0.123})  # of another run than what is kept
-    shipped = tmp_path / "shipped"
-    assert inside.ship([record, other], shipped) == 1
-    monkeypatch.setattr(inside, "SHIPPED", shipped)
-    monkeypatch.setattr(inside, "home", lambda: tmp_path)
-    found = inside.find_of(record)
-    assert found is not None
-    pictures = inside.find_pictures(found)
-    assert pictures is not None
-    assert len(pictures.images) == inside.SHIPPED_PICTURES
-    assert int(found.pictured.max()) < inside.SHIPPED_PICTURES
-
-
 def test_the_run_itself_is_preferred_and_other_images_are_refused() -> None:
     record = run("scratch")
     assert inside.find_of(record.model_copy(update={"test_accuracy": 0.123})) is not None

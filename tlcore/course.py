@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
-from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -35,14 +34,17 @@ from tlcore.saved import read_text
 from tlcore.strategies import STRATEGIES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tlcore.experiment import Experiment
     from tlcore.metrics.stats import Interval
 
 FOLDER = DATA
 QUIZ = "quiz"
 """Name of the quiz among a learner's lessons."""
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
 Key = Annotated[str, Field(min_length=1, max_length=80)]
+ClaimId = Annotated[str, Field(pattern=r"^C\d+$")]
 Standing = Literal["borne out", "depends", "not borne out", "not judged", "not measured"]
 
 
@@ -115,21 +117,6 @@ class Claim(_Entry):
         return self
 
 
-class _Questions(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    questions: dict[Key, QuizQuestion]
-
-
-class _Terms(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    terms: dict[Key, Term]
-
-
-class _Claims(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    claims: dict[Annotated[str, Field(pattern=r"^C\d+$")], Claim]
-
-
 @lru_cache(maxsize=8)
 def questions(language: str = DEFAULT_LANGUAGE) -> dict[str, QuizQuestion]:
     """The quiz, by name of the question.
@@ -143,7 +130,7 @@ def questions(language: str = DEFAULT_LANGUAGE) -> dict[str, QuizQuestion]:
     Raises:
         UserError: If a file is missing or not as it should be.
     """
-    return _read(_Questions, QUIZ, "questions", language).questions
+    return _read(dict[Key, QuizQuestion], QUIZ, "questions", language)
 
 
 @lru_cache(maxsize=8)
@@ -159,7 +146,7 @@ def terms(language: str = DEFAULT_LANGUAGE) -> dict[str, Term]:
     Raises:
         UserError: If a file is missing or not as it should be.
     """
-    return _read(_Terms, "glossary", "terms", language).terms
+    return _read(dict[Key, Term], "glossary", "terms", language)
 
 
 @lru_cache(maxsize=8)
@@ -175,7 +162,7 @@ def claims(language: str = DEFAULT_LANGUAGE) -> dict[str, Claim]:
     Raises:
         UserError: If a file is missing or not as it should be.
     """
-    return _read(_Claims, "claims", "claims", language).claims
+    return _read(dict[ClaimId, Claim], "claims", "claims", language)
 
 
 def lesson_link(name: str, language: str = DEFAULT_LANGUAGE) -> str:
@@ -197,22 +184,24 @@ def lesson_link(name: str, language: str = DEFAULT_LANGUAGE) -> str:
 
 def _read(kind: type[T], folder: str, key: str, language: str) -> T:
     path = FOLDER / folder / f"{DEFAULT_LANGUAGE}.yaml"
-    values = read_yaml(read_text(path), path)
+    entries = _entries(path, key)
     translation = FOLDER / folder / f"{language}.yaml"
     # The code comes from an address: only what is a language may name a file.
     if language in LANGUAGES and language != DEFAULT_LANGUAGE and translation.is_file():
         path = translation
-        words: Any = read_yaml(read_text(path), path).get(key)
-        entries: Any = values.get(key)
-        if not isinstance(words, dict) or not isinstance(entries, dict):
-            raise UserError(f"{path}: it has to hold “{key}”, with a name for each")
+        words = _entries(path, key)
         if unknown := sorted(words.keys() - entries.keys()):
             raise UserError(f"{path}: the English file has no “{unknown[0]}”: translate what is there")
-        values[key] = {
-            name: entry | words[name] | {"language": language} if name in words else entry
-            for name, entry in entries.items()
-        }
-    return validated(kind, values, path)
+        entries |= {name: entries[name] | said | {"language": language} for name, said in words.items()}
+    return validated(kind, entries, path)
+
+
+def _entries(path: Path, key: str) -> dict[str, Any]:
+    """What a file of one key holds."""
+    values = read_yaml(read_text(path), path)
+    if values.keys() != {key} or not isinstance(values[key], dict):
+        raise UserError(f"{path}: it has to hold “{key}”, with a name for each, and nothing else")
+    return values[key]
 
 
 # --- claims -----------------------------------------------------------------------------------------------------------
@@ -313,22 +302,6 @@ def experiment_of(claim: Claim) -> Experiment | None:
     if isinstance(found, Estimate):
         return next((item for item in found.experiments if item.source == number.at), found.experiments[0])
     return comparison_at(found, number.at).experiment
-
-
-def link_of(claim: Claim) -> str:
-    """Address that repeats a claim.
-
-    Args:
-        claim: The claim.
-
-    Returns:
-        Page and experiment, without the host; empty for a claim without numbers.
-
-    Raises:
-        UserError: If the recorded result is missing.
-    """
-    experiment = experiment_of(claim)
-    return f"compare?{urlencode(experiment.to_query(), safe=',')}" if experiment else ""
 
 
 def _effect(name: str, number: Number, language: str) -> Effect:

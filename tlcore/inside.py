@@ -19,7 +19,6 @@ import numpy as np
 
 from tlcore.errors import UserError
 from tlcore.home import home
-from tlcore.presets import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
 
     from tlcore.experiment import Experiment, RunRecord
 
-SHIPPED = RECORDS / "inside"
 SHOWN = 1000  # test images whose answers are kept
-SHIPPED_PICTURES = 300  # of them come with the project as pictures
 PICTURED = 3  # of them are followed through the network
 SIDE = 32  # pixels; larger pictures and maps are made smaller
 CHANNELS = 8  # of each stage
@@ -157,9 +154,8 @@ def pictured_images(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     Returns:
         `PICTURED` positions, fewer only where there are not as many images.
     """
-    early = labels[:SHIPPED_PICTURES]  # so that the shipped pictures hold them
-    _, first = np.unique(early, return_index=True)
-    others = np.setdiff1d(np.arange(len(early)), first)
+    _, first = np.unique(labels, return_index=True)
+    others = np.setdiff1d(np.arange(len(labels)), first)
     return np.concatenate([np.sort(first), others])[:PICTURED]
 
 
@@ -327,34 +323,6 @@ def has_pictures(dataset_sha256: str, shape: Shape) -> bool:
     return False
 
 
-def ship(records: Iterable[RunRecord], folder: Path = SHIPPED) -> int:
-    """Copy what this machine has of some records to where the project's own files are, with fewer pictures.
-
-    Args:
-        records: The recorded arms.
-        folder: Where to.
-
-    Returns:
-        How many arms were copied; those that were not kept, or of which only another run was, are passed over.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    copied = 0
-    for record in records:
-        inside = _read(home() / "inside" / f"{record.arm_hash}.npz")
-        if inside is None or not is_of(inside, record):
-            continue
-        _write(folder / f"{record.arm_hash}.npz", _arrays(inside))
-        copied += 1
-        name = _pictures_name(inside.dataset_sha256, inside.picture_shape)
-        pictures = _read_pictures(home() / "inside" / name)
-        if pictures is not None and not (folder / name).exists():
-            few = slice(SHIPPED_PICTURES)
-            _write(folder / name, {"images": pictures.images[few], "labels": pictures.labels[few]})
-    return copied
-
-
 def _pictures_name(dataset_sha256: str, shape: tuple[int, ...]) -> str:
     return f"pictures-{dataset_sha256[:16]}-{'x'.join(str(side) for side in shape)}.npz"
 
@@ -415,7 +383,7 @@ def _keep_newest(folder: Path, pattern: str, most: int) -> None:
 
 
 def find(experiment: Experiment, strategy: str, seed: int) -> Inside | None:
-    """Find what an arm looks like from inside: among what the project ships, then on this machine.
+    """Find what an arm looks like from inside, as far as this machine keeps it.
 
     Args:
         experiment: What was asked for.
@@ -425,8 +393,7 @@ def find(experiment: Experiment, strategy: str, seed: int) -> Inside | None:
     Returns:
         It, or None where it was not kept or its file is damaged.
     """
-    found = _candidates(experiment.arm_hash(strategy, seed))
-    return found[0] if found else None
+    return _find(experiment.arm_hash(strategy, seed))
 
 
 def find_of(record: RunRecord) -> Inside | None:
@@ -436,11 +403,10 @@ def find_of(record: RunRecord) -> Inside | None:
         record: The record.
 
     Returns:
-        Of its own run if that is here (`is_of`), else of another run of the same arm on the same images, else None.
+        It, of this or of another run of the same arm on the same images (`is_of` tells which), or None.
     """
-    sha256 = record.datasets["target"].sha256
-    found = [inside for inside in _candidates(record.arm_hash) if inside.dataset_sha256 == sha256]
-    return next((inside for inside in found if is_of(inside, record)), found[0] if found else None)
+    found = _find(record.arm_hash)
+    return found if found and found.dataset_sha256 == record.datasets["target"].sha256 else None
 
 
 def is_of(inside: Inside, record: RunRecord) -> bool:
@@ -455,21 +421,17 @@ def find_pictures(inside: Inside) -> Pictures | None:
         inside: The arm from inside.
 
     Returns:
-        All that were shown, or the first that the project ships; None where there are none.
+        They, or None where they are not kept.
     """
-    name = _pictures_name(inside.dataset_sha256, inside.picture_shape)
-    # The machine's own first: there are more of them.
-    return next((found for folder in reversed(_folders()) if (found := _read_pictures(folder / name))), None)
-
-
-def _folders() -> list[Path]:
     with suppress(UserError):
-        return [SHIPPED, home() / "inside"]
-    return [SHIPPED]
+        return _read_pictures(home() / "inside" / _pictures_name(inside.dataset_sha256, inside.picture_shape))
+    return None
 
 
-def _candidates(arm_hash: str) -> list[Inside]:
-    return [found for folder in _folders() if (found := _read(folder / f"{arm_hash}.npz"))]
+def _find(arm_hash: str) -> Inside | None:
+    with suppress(UserError):
+        return _read(home() / "inside" / f"{arm_hash}.npz")
+    return None
 
 
 def _read(path: Path) -> Inside | None:

@@ -11,14 +11,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from tlcore.errors import UserError, explain, unknown_name
 from tlcore.experiment import Experiment
 from tlcore.presets import DATA
 from tlcore.recorded import UNITS, Check, Number
 from tlcore.saved import read_text
-from tlcore.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +29,7 @@ DEFAULT_LANGUAGE = "en"
 LANGUAGES = {"en": "English", "de": "Deutsch", "es": "Español"}
 SECTIONS = ("intro", "recorded", "seen")
 """What every text has, in this order; ``pitfalls`` may come before ``seen``."""
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Look = Literal["filters", "activations", "embedding", "cka", "confusion", "fixed_and_broken", "changes", "models"]
 
@@ -351,12 +350,12 @@ def read_yaml(text: str, path: Path) -> dict[str, Any]:
     return values
 
 
-def validated(kind: type[T], values: dict[str, Any], path: Path) -> T:
+def validated(kind: type[T], values: object, path: Path) -> T:
     """Build a value from what a file says, with an error that names the file.
 
     Args:
         kind: What to build.
-        values: Its fields.
+        values: What it is built of.
         path: The file.
 
     Returns:
@@ -366,7 +365,7 @@ def validated(kind: type[T], values: dict[str, Any], path: Path) -> T:
         UserError: If a field is missing, unknown or wrong.
     """
     try:
-        return kind.model_validate(values)
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error)}") from None
 
@@ -440,8 +439,3 @@ def in_words(interval: Interval, quantity: str, language: str = DEFAULT_LANGUAGE
     if short or interval.low is None or interval.high is None or interval.low == interval.high:
         return said
     return f"{said} ({number(interval.low)} {words['to']} {number(interval.high)})"
-
-
-def arms_in_words(strategies: tuple[str, ...]) -> str:
-    """Titles of some strategies, joined."""
-    return ", ".join(STRATEGIES[name].title for name in strategies)

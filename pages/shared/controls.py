@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.shared.host import sentence
 from pages.shared.widgets import AUTOMATIC, GROUPS, PREFIX, Control, draw_widget
 from tlcore.data.external import EXTERNAL
 from tlcore.data.registry import DATASETS
@@ -187,8 +188,7 @@ def draw() -> tuple[Experiment | None, str]:
     try:
         return Experiment.of(**values), ""
     except UserError as error:
-        text = str(error)
-        return None, text[:1].upper() + text[1:]
+        return None, sentence(error)
 
 
 @st.cache_data(ttl=60, show_spinner=False)

@@ -39,6 +39,11 @@ def plain_errors() -> Generator[None]:
     try:
         yield
     except UserError as error:
-        text = str(error)
-        st.error(text[:1].upper() + text[1:], icon=":material/error:")
+        st.error(sentence(error), icon=":material/error:")
         st.stop()
+
+
+def sentence(problem: UserError | str) -> str:
+    """A message as a page shows it: with a capital letter and a full stop."""
+    text = str(problem)
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "`")) else ".")

@@ -108,8 +108,7 @@ def _say_another_run(inside: Inside, record: RunRecord) -> None:
 
 def _say_empty(what: str) -> None:
     st.info(
-        f"{what} Only arms that were trained on this machine, or that come with the project, can be opened, and of "
-        "those the first seed. Run it here and it will be.",
+        f"{what} Only arms that were trained on this machine can be opened, and of those the first seed.",
         icon=":material/visibility_off:",
     )
 

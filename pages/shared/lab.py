@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -12,7 +11,7 @@ import streamlit as st
 from pages.shared import guess as guessing
 from pages.shared.charts import show_figure, show_table
 from pages.shared.costs_panel import show_costs
-from pages.shared.host import owner
+from pages.shared.host import owner, sentence
 from pages.shared.inside_panel import show_inside
 from pages.shared.recorded import show_recorded
 from pages.shared.results_panel import show_curves, show_differences, show_network
@@ -246,7 +245,7 @@ def _filled(text: Text, section: str, lesson: Lesson) -> str:
     try:
         return text.section(section, lesson)
     except UserError as error:
-        return f":material/inventory_2: {error}."
+        return f":material/inventory_2: {sentence(error)}"
 
 
 def _why(store: Store, me: str, lesson: Lesson, text: Text, chosen: str | None) -> None:
@@ -359,7 +358,7 @@ def _ending(store: Store, me: str, lesson: Lesson, experiment: Experiment, hidde
         st.code(f"{base}?{urlencode(query, safe=',')}" if query else base, language=None, wrap_lines=True)
         st.caption(
             f"Anybody who opens it finds this lab with these settings. Any field of the Compare page's link works too; "
-            f"one process holds a class of 100. {json.dumps(sorted(PARTS))[1:-1]} are the words that `hide` takes."
+            f"one process holds a class of 100. `{HIDE}` takes {', '.join(f'`{part}`' for part in PARTS)}."
         )
 
 

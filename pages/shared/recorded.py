@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.shared.charts import show_figure, show_table
+from pages.shared.host import sentence
 from pages.shared.results_panel import show_accuracy, show_differences, show_verdicts
 from tlcore import recorded, views
 from tlcore.errors import UserError
@@ -15,7 +16,6 @@ from tlcore.results import Comparison
 from tlcore.sweep import FACTORS, Sweep
 
 if TYPE_CHECKING:
-    from tlcore.experiment import Experiment
     from tlcore.recorded import Recorded
 
 
@@ -31,7 +31,7 @@ def read_recorded(name: str) -> tuple[Comparison | None, str]:
     try:
         found = recorded.read_recorded(name)
     except UserError as error:
-        return None, _sentence(error)
+        return None, sentence(error)
     if not isinstance(found, Comparison) or not found.records:
         return None, f"The recorded result “{name}” is empty. Make it again with `python -m tlcore record`."
     return found, ""
@@ -47,7 +47,7 @@ def show_recorded(name: str, key: str) -> None:
     try:
         found = recorded.read_recorded(name)
     except UserError as error:
-        st.info(_sentence(error), icon=":material/inventory_2:")
+        st.info(sentence(error), icon=":material/inventory_2:")
         return
     records = found.records
     if not records:
@@ -64,7 +64,7 @@ def show_recorded(name: str, key: str) -> None:
             st.caption(views.provenance_sentence(records, recorded=True))
     else:
         _show_several(found, f"{key}-{name}")
-    first = found.experiments[0] if isinstance(found, Estimate) else _first(found)
+    first = found.experiments[0] if isinstance(found, Estimate) else found.records[0].experiment
     st.page_link(
         "compare.py",
         label="Open it on the Compare page, to repeat it" if isinstance(found, Comparison) else "Open one of its runs",
@@ -90,24 +90,19 @@ def title_of(found: Recorded) -> str:
 
 def _show_several(found: Recorded, key: str) -> None:
     if isinstance(found, Sweep):
-        st.markdown(f"**{views.sweep_sentence(found)}**")
+        said = views.sweep_sentence(found)
+        st.markdown(f"**{said}**")
         st.caption("Line: mean test accuracy over the seeds; bars: 95 % intervals.")
-        show_figure(
-            lambda: views.study_figure(found), (key, len(found.records)), f"{key}-figure", views.sweep_sentence(found)
-        )
+        show_figure(lambda: views.study_figure(found), (key, len(found.records)), f"{key}-figure", said)
         with st.expander("As a table, and where these numbers come from"):
             show_table(views.sweep_summary(found), f"{key}-table", "Mean accuracy and difference by value.")
             st.caption(views.provenance_sentence(found.records, recorded=True))
         return
     if isinstance(found, Estimate):
         st.caption("A score is worth something if sources that score higher gain more: τ = 1 is the same order.")
-        show_figure(
-            lambda: views.estimate_figure(found),
-            (key, len(found.records)),
-            f"{key}-figure",
-            views.estimate_sentence(found),
-        )
-        st.markdown(f"{views.estimate_sentence(found)}\n\n{views.gains_sentence(found)}")
+        said = views.estimate_sentence(found)
+        show_figure(lambda: views.estimate_figure(found), (key, len(found.records)), f"{key}-figure", said)
+        st.markdown(f"{said}\n\n{views.gains_sentence(found)}")
         with st.expander("Every score of every source"):
             show_table(found.table(), f"{key}-table", "Scores by source.", digits=2)
         return
@@ -122,12 +117,3 @@ def _show_several(found: Recorded, key: str) -> None:
     with st.expander("As a table, and where these numbers come from"):
         show_table(found.table(), f"{key}-table", "One row a scenario.")
         st.caption(views.provenance_sentence(found.records, recorded=True))
-
-
-def _first(found: Recorded) -> Experiment:
-    return found.records[0].experiment
-
-
-def _sentence(error: UserError) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:] + "."

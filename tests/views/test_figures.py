@@ -15,7 +15,8 @@ from tlcore.experiment import Experiment
 from tlcore.models.registry import BACKBONES, get_backbone
 from tlcore.results import Comparison, paired_comparisons
 from tlcore.strategies import STRATEGIES
-from tlcore.views.curves import bands, spread
+from tlcore.views.common import spread
+from tlcore.views.curves import bands
 
 RECORDS = samples.records()
 COMPARISONS = paired_comparisons(RECORDS)

@@ -9,7 +9,9 @@ import plotly.graph_objects as go
 from tlcore.metrics.stats import mean_interval
 from tlcore.views.common import (
     GREY,
+    bounds,
     by_strategy,
+    error_bars,
     guessing,
     interval_text,
     is_transfer,
@@ -49,8 +51,7 @@ def accuracy_figure(records: Sequence[RunRecord]) -> go.Figure:
         values = [record.test_accuracy for record in group]
         interval = mean_interval(values)
         diverged = [record.status == "diverged" for record in group]
-        low = interval.mean if interval.low is None else interval.low
-        high = interval.mean if interval.high is None else interval.high
+        low, high = bounds(interval.mean, interval.low, interval.high)
         ends += [*values, max(low, 0.0), min(high, 1.0)]
         figure.add_scatter(
             x=[100 * value for value in values],
@@ -68,27 +69,18 @@ def accuracy_figure(records: Sequence[RunRecord]) -> go.Figure:
             hovertemplate=f"{title}<br>seed %{{customdata[0]}}: %{{x:.1f}} %%{{customdata[1]}}<extra></extra>",
             name=title,
         )
-        bounds = "" if interval.low is None else f"<br>95 % interval {percent(low)} to {percent(high)}"
+        words = "" if interval.low is None else f"<br>95 % interval {percent(low)} to {percent(high)}"
         figure.add_scatter(
             x=[100 * interval.mean],
             y=[row - 0.08],
             mode="markers+text",
             marker={"color": colour, "size": 13, "symbol": "diamond"},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [100 * (high - interval.mean)],
-                "arrayminus": [100 * (interval.mean - low)],
-                "color": colour,
-                "thickness": 2.5,
-                "width": 6,
-                "visible": interval.low is not None,
-            },
+            error_x=error_bars([(100 * interval.mean, 100 * low, 100 * high)], colour=colour),
             text=[percent(interval.mean)],
             textposition="top center",
             textfont={"size": 14},
             cliponaxis=False,
-            hovertemplate=f"{title}<br>mean of {interval.n}: %{{x:.1f}} %{bounds}<extra></extra>",
+            hovertemplate=f"{title}<br>mean of {interval.n}: %{{x:.1f}} %{words}<extra></extra>",
             name=title,
         )
     rows = len(groups)
@@ -170,35 +162,20 @@ def differences_figure(comparisons: Sequence[PairedComparison]) -> go.Figure:
 
 def _add_difference(figure: go.Figure, row: int, item: PairedComparison) -> None:
     colour, title, mean = look_of(item.strategy).colour, title_of(item.strategy), item.mean_difference
-    low, high = _ends(item)
-    bounds = "" if item.ci_low is None else f"<br>95 % interval {interval_text(low, high)}"
+    low, high = bounds(item.mean_difference, item.ci_low, item.ci_high)
+    words = "" if item.ci_low is None else f"<br>95 % interval {interval_text(low, high)}"
     figure.add_scatter(
         x=[100 * mean],
         y=[row + 0.12],
         mode="markers",
         marker={"color": colour, "size": 14, "symbol": "diamond"},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [100 * (high - mean)],
-            "arrayminus": [100 * (mean - low)],
-            "color": colour,
-            "thickness": 2.5,
-            "width": 6,
-            "visible": item.ci_low is not None,
-        },
+        error_x=error_bars([(100 * mean, 100 * low, 100 * high)], colour=colour),
         hovertemplate=(
             f"{title} against {title_of(item.baseline)}<br>{as_points(mean)} points"
-            f"{bounds}<br>{item.n} seeds: {verdict_word(item)}<extra></extra>"
+            f"{words}<br>{item.n} seeds: {verdict_word(item)}<extra></extra>"
         ),
         name=title,
     )
-
-
-def _ends(item: PairedComparison) -> tuple[float, float]:
-    low = item.mean_difference if item.ci_low is None else item.ci_low
-    high = item.mean_difference if item.ci_high is None else item.ci_high
-    return low, high
 
 
 def _differences_range(comparisons: Sequence[PairedComparison]) -> tuple[float, float]:
@@ -214,6 +191,6 @@ def _differences_range(comparisons: Sequence[PairedComparison]) -> tuple[float, 
 
 
 def _span(comparisons: Sequence[PairedComparison]) -> tuple[float, float]:
-    ends = [0.0, *(end for item in comparisons for end in _ends(item))]
+    ends = [0.0, *(end for item in comparisons for end in bounds(item.mean_difference, item.ci_low, item.ci_high))]
     left, right = min(ends), max(ends)
     return (left, right) if right - left > 0.01 else (left - 0.005, right + 0.005)

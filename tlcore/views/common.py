@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 from tlcore.strategies import STRATEGIES, Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import plotly.graph_objects as go
 
     from tlcore.experiment import PairedComparison, RunRecord
 
 CLEAR = "rgba(0,0,0,0)"
 GREY = "#888888"
 """Between light and dark grounds: for lines that belong to no strategy."""
+LABEL_SHARE = 0.105
+"""Height of a two-line label as a share of the drawing area."""
 
 
 def title_of(strategy: str) -> str:
@@ -90,6 +94,97 @@ def wrapped(title: str, width: int = 13) -> str:
         else:
             lines.append(word)
     return "<br>".join(lines)
+
+
+def bounds(mean: float, low: float | None, high: float | None) -> tuple[float, float]:
+    """Both ends of an interval; the mean itself where there is none, as with one seed."""
+    return mean if low is None else low, mean if high is None else high
+
+
+def error_bars(
+    ends: Sequence[tuple[float, float, float]], *, colour: str | None = None, thickness: float = 2.5, width: float = 6
+) -> dict[str, Any]:
+    """Intervals as Plotly draws them about its marks.
+
+    Args:
+        ends: Mean, lower and upper end of every interval, in the unit of the axis; no bar is drawn where both ends are
+            the mean.
+        colour: Of the bars; None for the mark's.
+        thickness: Of a bar, in pixels.
+        width: Half the length of its caps, in pixels.
+
+    Returns:
+        The value of `error_x` or `error_y`.
+    """
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - mean for mean, _, high in ends],
+        "arrayminus": [mean - low for mean, low, _ in ends],
+        "color": colour,
+        "thickness": thickness,
+        "width": width,
+        "visible": any(low != high for _, low, high in ends),
+    }
+
+
+def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
+    """Move labels apart until none overlaps, with the least squared movement, keeping their order.
+
+    Args:
+        wanted: Where the labels should be.
+        gap: Smallest distance between two of them.
+        low: Lowest place there is.
+        high: Highest place there is.
+
+    Returns:
+        Positions in the order of `wanted`, at least `gap` apart; evenly spaced where they do not fit otherwise.
+    """
+    if not wanted:
+        return []
+    gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
+    order = sorted(range(len(wanted)), key=lambda at: wanted[at])
+    # With the gaps subtracted the places need only ascend: neighbours that do not are pooled at their mean.
+    pools: list[tuple[float, int]] = []
+    for rank, at in enumerate(order):
+        pools.append((wanted[at] - rank * gap, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (upper, many), (lower, more) = pools.pop(), pools.pop()
+            pools.append(((upper * many + lower * more) / (many + more), many + more))
+    level = [place for place, count in pools for _ in range(count)]
+    result = [0.0] * len(wanted)
+    for rank, at in enumerate(order):
+        result[at] = min(max(level[rank], low), high - (len(order) - 1) * gap) + rank * gap
+    return result
+
+
+def label_ends(
+    figure: go.Figure, ends: Mapping[str, float], hovers: Mapping[str, str] | None = None, gap: float = LABEL_SHARE
+) -> None:
+    """Name every strategy's line at its right end, none over another.
+
+    Args:
+        figure: The figure; its right margin has to have room for the names.
+        ends: Where each line ends, by strategy, as a share of the drawing area's height.
+        hovers: What is said when the pointer is over a name, by strategy.
+        gap: Smallest distance between two names, as a share of the height.
+    """
+    for strategy, place in zip(ends, spread(list(ends.values()), gap), strict=True):
+        label = wrapped(title_of(strategy), 14).replace("<br>", "<br>&nbsp;&nbsp;&nbsp;")
+        # On the paper, not on the axis: zooming in leaves the names where they are.
+        figure.add_annotation(
+            x=1,
+            xref="paper",
+            xshift=8,
+            y=place,
+            yref="paper",
+            xanchor="left",
+            align="left",
+            showarrow=False,
+            text=f"<span style='color:{look_of(strategy).colour}'>■</span> {label}",
+            font={"size": 13},
+            hovertext=(hovers or {}).get(strategy),
+        )
 
 
 def tinted(colour: str, alpha: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from tlcore.views.common import CLEAR, by_strategy, layout, look_of, percent, tinted, title_of, wrapped
+from tlcore.views.common import CLEAR, by_strategy, label_ends, layout, look_of, percent, tinted, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tlcore.experiment import CurvePoint, Experiment, RunRecord
 
 HEIGHT = 440
-LABEL_SHARE = 0.105
-"""Height of a two-line label as a share of the drawing area."""
 
 
 @dataclass(frozen=True)
@@ -66,36 +64,6 @@ def bands(points: Iterable[tuple[str, int, CurvePoint]]) -> dict[str, Band]:
 def points_of(records: Iterable[RunRecord]) -> list[tuple[str, int, CurvePoint]]:
     """The looks of records, in the form in which the store gives them."""
     return [(record.strategy, record.seed, point) for record in records for point in record.curve]
-
-
-def spread(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
-    """Move labels apart until none overlaps, with the least squared movement, keeping their order.
-
-    Args:
-        wanted: Where the labels should be.
-        gap: Smallest distance between two of them.
-        low: Lowest place there is.
-        high: Highest place there is.
-
-    Returns:
-        Positions in the order of `wanted`, at least `gap` apart; evenly spaced where they do not fit otherwise.
-    """
-    if not wanted:
-        return []
-    gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
-    order = sorted(range(len(wanted)), key=lambda at: wanted[at])
-    # With the gaps subtracted the places need only ascend: neighbours that do not are pooled at their mean.
-    pools: list[tuple[float, int]] = []
-    for rank, at in enumerate(order):
-        pools.append((wanted[at] - rank * gap, 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (upper, many), (lower, more) = pools.pop(), pools.pop()
-            pools.append(((upper * many + lower * more) / (many + more), many + more))
-    level = [place for place, count in pools for _ in range(count)]
-    result = [0.0] * len(wanted)
-    for rank, at in enumerate(order):
-        result[at] = min(max(level[rank], low), high - (len(order) - 1) * gap) + rank * gap
-    return result
 
 
 def curves_figure(
@@ -155,24 +123,11 @@ def curves_figure(
     top = min(
         1.0, 0.06 + max([0.2, *(levels or {}).values(), *(value for band in drawn.values() for value in band.high)])
     )
-    places = spread([value / top for value in ends.values()], LABEL_SHARE)
-    for (strategy, value), place in zip(ends.items(), places, strict=True):
-        look = look_of(strategy)
-        label = wrapped(title_of(strategy), 14)
-        # On the paper, not on the axis: zooming in leaves the labels where they are.
-        figure.add_annotation(
-            x=1,
-            xref="paper",
-            xshift=8,
-            y=place,
-            yref="paper",
-            xanchor="left",
-            align="left",
-            showarrow=False,
-            text=f"<span style='color:{look.colour}'>■</span> {label.replace('<br>', '<br>&nbsp;&nbsp;&nbsp;')}",
-            font={"size": 13},
-            hovertext=f"{percent(value)} at the end",
-        )
+    label_ends(
+        figure,
+        {strategy: value / top for strategy, value in ends.items()},
+        {strategy: f"{percent(value)} at the end" for strategy, value in ends.items()},
+    )
     figure.update_xaxes(title="Optimiser steps", range=[0, end], zeroline=False)
     figure.update_yaxes(
         title="Accuracy on observation images (%)", range=[0, 100 * top], zeroline=False, automargin=True

@@ -10,9 +10,18 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tlcore.views.common import GREY, by_strategy, layout, look_of, tinted, title_of, wrapped
+from tlcore.views.common import (
+    GREY,
+    by_strategy,
+    error_bars,
+    label_ends,
+    layout,
+    look_of,
+    spread,
+    tinted,
+    title_of,
+)
 from tlcore.views.confusion import confusion_figure, confusion_labels
-from tlcore.views.curves import spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -435,14 +444,11 @@ def stages_figure(records: Sequence[RunRecord], what: What) -> go.Figure:
             mode="lines+markers",
             line={"color": look.colour, "dash": look.dash, "width": 3},
             marker={"size": 9},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [max(values[stage]) - mean for stage, mean in zip(shown, means, strict=True)],
-                "arrayminus": [mean - min(values[stage]) for stage, mean in zip(shown, means, strict=True)],
-                "thickness": 1.5,
-                "width": 5,
-            },
+            error_y=error_bars(
+                [(mean, min(values[stage]), max(values[stage])) for stage, mean in zip(shown, means, strict=True)],
+                thickness=1.5,
+                width=5,
+            ),
             name=title,
             hovertemplate=f"<b>{title}</b><br>%{{x}}: %{{y:.3f}}<extra></extra>",
         )
@@ -450,22 +456,7 @@ def stages_figure(records: Sequence[RunRecord], what: What) -> go.Figure:
         top = max(top, *(max(values[stage]) for stage in shown))
         lowest = min(lowest, *(min(values[stage]) for stage in shown))  # a debiased CKA can fall below zero
     top = 1.06 * top or 1.0
-    for (strategy, _), place in zip(
-        ends.items(), spread([max(end, 0.0) / top for end in ends.values()], 0.15), strict=True
-    ):
-        label = wrapped(title_of(strategy), 14).replace("<br>", "<br>&nbsp;&nbsp;&nbsp;")
-        figure.add_annotation(
-            x=1,
-            xref="paper",
-            xshift=8,
-            y=place,
-            yref="paper",
-            xanchor="left",
-            align="left",
-            showarrow=False,
-            text=f"<span style='color:{look_of(strategy).colour}'>■</span> {label}",
-            font={"size": 13},
-        )
+    label_ends(figure, {strategy: max(end, 0.0) / top for strategy, end in ends.items()}, gap=0.15)
     figure.update_xaxes(title="Stage, from the input to the features", type="category")
     figure.update_yaxes(title=WHAT_TITLES[what], range=[min(0.0, lowest), top], zeroline=False, automargin=True)
     height = max(360, 46 * len(ends) + 80)

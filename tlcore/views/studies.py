@@ -13,7 +13,7 @@ from tlcore.metrics.stats import mean_interval
 from tlcore.models.registry import BACKBONES
 from tlcore.strategies import STRATEGIES
 from tlcore.sweep import FACTORS
-from tlcore.views.common import GREY, by_strategy, layout, look_of, points, title_of, wrapped
+from tlcore.views.common import GREY, bounds, by_strategy, error_bars, layout, look_of, points, title_of, wrapped
 from tlcore.views.sweeps import value_text
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def categories_figure(sweep: Sweep) -> go.Figure:
     for value, comparison in zip(sweep.values, sweep.comparisons, strict=True):
         for strategy, records in by_strategy(comparison.records).items():
             interval = mean_interval([record.test_accuracy for record in records])
-            low = interval.mean if interval.low is None else interval.low
-            high = interval.mean if interval.high is None else interval.high
+            low, high = bounds(interval.mean, interval.low, interval.high)
             ends += [low, high]
             colour = look_of(strategy).colour
             figure.add_scatter(
@@ -118,15 +117,7 @@ def categories_figure(sweep: Sweep) -> go.Figure:
                 y=[row],
                 mode="markers+text",
                 marker={"color": colour, "size": 12, "symbol": "diamond"},
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [100 * (high - interval.mean)],
-                    "arrayminus": [100 * (interval.mean - low)],
-                    "color": colour,
-                    "thickness": 2.5,
-                    "width": 5,
-                },
+                error_x=error_bars([(100 * interval.mean, 100 * low, 100 * high)], width=5),
                 text=[title_of(strategy)],
                 textposition="top center",
                 cliponaxis=False,
@@ -191,8 +182,7 @@ def scenario_figure(scenario: Scenario) -> go.Figure:
         advised = set(cell.advice.strategies)
         for row, (strategy, records) in enumerate(by_strategy(cell.comparison.records).items()):
             interval = mean_interval([record.test_accuracy for record in records])
-            low = interval.mean if interval.low is None else interval.low
-            high = interval.mean if interval.high is None else interval.high
+            low, high = bounds(interval.mean, interval.low, interval.high)
             figure.add_scatter(
                 x=[100 * interval.mean],
                 y=[row],
@@ -202,15 +192,7 @@ def scenario_figure(scenario: Scenario) -> go.Figure:
                     "size": 16 if strategy in advised else 11,
                     "symbol": "star" if strategy in advised else "diamond",
                 },
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [100 * (high - interval.mean)],
-                    "arrayminus": [100 * (interval.mean - low)],
-                    "color": look_of(strategy).colour,
-                    "thickness": 2.5,
-                    "width": 5,
-                },
+                error_x=error_bars([(100 * interval.mean, 100 * low, 100 * high)], width=5),
                 hovertemplate=(
                     f"{title_of(strategy)}: %{{x:.1f}} %<br>95 % interval {100 * low:.1f} to {100 * high:.1f}"
                     "<extra></extra>"

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 from tlcore.metrics.curves import QUANTITIES
 from tlcore.metrics.stats import Interval
 from tlcore.sweep import FACTORS
-from tlcore.views.common import layout, look_of, percent, tinted, title_of, wrapped
-from tlcore.views.curves import HEIGHT, LABEL_SHARE, spread
+from tlcore.views.common import bounds, error_bars, label_ends, layout, look_of, percent, tinted, title_of
+from tlcore.views.curves import HEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,62 +64,39 @@ def sweep_figure(sweep: Sweep) -> go.Figure:
     order = np.argsort(numbers, kind="stable").tolist() if numeric else list(range(len(sweep.values)))
     texts = [value_text(sweep.values[at]) for at in order]
     places = [numbers[at] for at in order] if numeric else list(range(len(order)))
-    ends: dict[str, float] = {}
+    last: dict[str, float] = {}
     heights: list[float] = []
     for strategy in sweep.strategies:
         intervals = [sweep.accuracy(strategy)[at] for at in order]
         look, title = look_of(strategy), title_of(strategy)
-        above = [_end(interval.high, interval.mean) - interval.mean for interval in intervals]
-        below = [interval.mean - _end(interval.low, interval.mean) for interval in intervals]
+        drawn: list[tuple[float, float, float]] = []
+        for interval in intervals:
+            low, high = bounds(interval.mean, interval.low, interval.high)
+            drawn.append((100 * interval.mean, 100 * low, 100 * high))
         figure.add_scatter(
             x=places,
             y=[100 * interval.mean for interval in intervals],
             mode="lines+markers",
             line={"color": look.colour, "dash": look.dash, "width": 3},
             marker={"color": look.colour, "size": 9},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [100 * value for value in above],
-                "arrayminus": [100 * value for value in below],
-                "color": tinted(look.colour, 0.55),
-                "thickness": 1.5,
-                "width": 4,
-                "visible": intervals[0].low is not None,
-            },
+            error_y=error_bars(drawn, colour=tinted(look.colour, 0.55), thickness=1.5, width=4),
             name=title,
             text=texts,
-            customdata=[
-                [100 * (i.mean - b), 100 * (i.mean + a)] for i, a, b in zip(intervals, above, below, strict=True)
-            ],
+            customdata=[[low, high] for _, low, high in drawn],
             hovertemplate=(
                 f"<b>{title}</b> at %{{text}}: %{{y:.1f}} %<br>"
                 "95 % interval %{customdata[0]:.1f} to %{customdata[1]:.1f}<extra></extra>"
             ),
         )
-        ends[strategy] = intervals[-1].mean
-        heights += [interval.mean for interval in intervals]
-        heights += [min(1.0, interval.mean + value) for interval, value in zip(intervals, above, strict=True)]
-        heights += [max(0.0, interval.mean - value) for interval, value in zip(intervals, below, strict=True)]
+        last[strategy] = intervals[-1].mean
+        heights += [min(max(end / 100, 0.0), 1.0) for ends in drawn for end in ends]
     room = 0.06 * max(max(heights) - min(heights), 0.05)
     low, high = max(0.0, min(heights) - room), min(1.03, max(heights) + room)
-    where = spread([(value - low) / (high - low) for value in ends.values()], LABEL_SHARE)
-    for (strategy, value), place in zip(ends.items(), where, strict=True):
-        label = wrapped(title_of(strategy), 16)
-        figure.add_annotation(
-            x=1,
-            xref="paper",
-            xshift=8,
-            y=place,
-            yref="paper",
-            xanchor="left",
-            align="left",
-            showarrow=False,
-            text=f"<span style='color:{look_of(strategy).colour}'>■</span> "
-            + label.replace("<br>", "<br>&nbsp;&nbsp;&nbsp;"),
-            font={"size": 13},
-            hovertext=f"{percent(value)} at {texts[-1]}",
-        )
+    label_ends(
+        figure,
+        {strategy: (value - low) / (high - low) for strategy, value in last.items()},
+        {strategy: f"{percent(value)} at {texts[-1]}" for strategy, value in last.items()},
+    )
     log = factor.log and numeric and min(numbers) > 0
     figure.update_xaxes(
         title=factor.title + (" (logarithmic)" if log else ""),
@@ -253,7 +230,3 @@ def _columns(name: str, interval: Interval | None, factor: float) -> dict[str, f
         return {name: None, f"{name}, low": None, f"{name}, high": None}
     ends = [None if end is None else factor * end for end in (interval.low, interval.high)]
     return {name: factor * interval.mean, f"{name}, low": ends[0], f"{name}, high": ends[1]}
-
-
-def _end(value: float | None, mean: float) -> float:
-    return mean if value is None else value
