@@ -23,11 +23,11 @@ from tlcore.errors import UserError
 from tlcore.experiment import CurvePoint, Experiment
 from tlcore.jobs import queue as queue_module
 from tlcore.jobs.database import open_database
-from tlcore.jobs.lock import FileLock
 from tlcore.jobs.messages import Progress, Unit
 from tlcore.jobs.progress import Remainder, Waiting, fair_order, next_turn, seconds_left
 from tlcore.jobs.queue import Queue
 from tlcore.jobs.tables import METADATA, PREPARATION
+from tlcore.lock import FileLock
 from tlcore.store import Store
 
 if TYPE_CHECKING:

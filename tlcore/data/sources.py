@@ -429,21 +429,17 @@ def find_drawn() -> str | None:
 
 
 def drawn_digits() -> Arrays:
-    """The generated digits, drawn once and kept."""
-    return _drawn("drawn_digits", drawn.draw_digits)
+    """The generated digits."""
+    return _drawn(drawn.draw_digits)
 
 
 def drawn_garments() -> Arrays:
-    """The generated garments, drawn once and kept."""
-    return _drawn("drawn_garments", drawn.draw_garments)
+    """The generated garments."""
+    return _drawn(drawn.draw_garments)
 
 
-def _drawn(name: str, draw: Callable[[int, int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Arrays:
-    path = _cache() / f"{name}-{drawn.VERSION}.npz"
-    if not path.is_file():
-        pictures = (*draw(DRAWN_TRAIN, 0), *draw(DRAWN_TEST, 1))
-        _write_npz(path, dict(zip(KEYS, pictures, strict=True)))
-    return Arrays(**_read_npz(path).arrays, provenance=f"drawn by tlcore, version {drawn.VERSION}")
+def _drawn(draw: Callable[[int, int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Arrays:
+    return Arrays(*draw(DRAWN_TRAIN, 0), *draw(DRAWN_TEST, 1), provenance=f"drawn by tlcore, version {drawn.VERSION}")
 
 
 def noise(shape: tuple[int, int, int]) -> Arrays:

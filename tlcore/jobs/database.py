@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from tlcore.errors import UserError
 from tlcore.home import home
-from tlcore.jobs.lock import FileLock
+from tlcore.lock import FileLock
 from tlcore.migrations import REVISIONS, upgrade
 
 if TYPE_CHECKING:

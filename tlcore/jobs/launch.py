@@ -13,9 +13,9 @@ import psutil
 
 import tlcore
 from tlcore.home import home
-from tlcore.jobs.lock import FileLock
 from tlcore.jobs.progress import WorkerInfo
 from tlcore.jobs.queue import STALE_SECONDS
+from tlcore.lock import FileLock
 from tlcore.store import Store
 
 COMMAND = (sys.executable, "-m", "tlcore", "worker")

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from tlcore.errors import UserError
 from tlcore.home import home
-from tlcore.jobs.lock import FileLock
 from tlcore.jobs.messages import Done, Progress, Ready, Run, Stop, Unit
 from tlcore.jobs.queue import Queue
 from tlcore.jobs.tables import PREPARATION
 from tlcore.jobs.trainer import DEFAULT_ENGINE, ENGINE_VARIABLE, NICENESS, run_trainer
+from tlcore.lock import FileLock
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
