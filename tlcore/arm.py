@@ -366,9 +366,9 @@ class _Arm:
                 if data is None:
                     picked = positions.reshape(-1)
                     first = step * values.batch_size
-                    changed = augment(scaled(self.labelled[picked]), values.augmentation, self.seed, first=first)
+                    changed = augment(self.labelled[picked], values.augmentation, self.seed, first=first)
                     taught = teacher(changed, "") if teacher else None
-                    data = program.hold(scaled(frozen(changed)), self.labels[picked], taught)
+                    data = program.hold(frozen(changed), self.labels[picked], taught)
                     positions = np.arange(len(picked)).reshape(positions.shape)
                 begin = time.perf_counter()
                 spent = seconds

@@ -52,12 +52,25 @@ def prepare(
         UserError: If data cannot be had, or the two tasks share images.
         Stopped: If `should_stop` said so.
     """
-    on_event(Event(kind="pretrain", fraction=0.0, text="reading the images"))
-    load(experiment.target)
-    check_pair(experiment.source, experiment.target)
+    read(experiment, on_event)
     precision = backend.resolve_precision(experiment.precision)
     if _wants_source(experiment):
         source_checkpoint(experiment, precision, on_event, should_stop)
+
+
+def read(experiment: Experiment, on_event: Callable[[Event], None] = lambda _: None) -> None:
+    """Read the images of both tasks and hold them against each other; afterwards every process finds them on disk.
+
+    Args:
+        experiment: What to run.
+        on_event: Told that it reads.
+
+    Raises:
+        UserError: If data cannot be had, or the two tasks share images.
+    """
+    on_event(Event(kind="pretrain", fraction=0.0, text="reading the images"))
+    load(experiment.target)
+    check_pair(experiment.source, experiment.target)
 
 
 def _wants_source(experiment: Experiment) -> bool:

@@ -27,7 +27,7 @@ from tlcore.home import home
 from tlcore.models import get_backbone
 from tlcore.models.build import Weights, initial_weights, weight_shapes, weights_sha256
 from tlcore.policy import PRETRAINING_PARTS, PretrainingRecipe
-from tlcore.train import STEPS_PER_CALL, Program, accuracy, scaled
+from tlcore.train import STEPS_PER_CALL, Program, accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,7 +210,7 @@ def train_checkpoint(
             for at in range(0, chunk, STEPS_PER_CALL):
                 flat = picked[at : at + STEPS_PER_CALL].reshape(-1)
                 first = (done + at) * recipe.batch_size
-                changed = augment(scaled(dataset.x_train[flat]), changes, recipe.seed, first=first)
+                changed = augment(dataset.x_train[flat], changes, recipe.seed, first=first)
                 positions = np.arange(len(flat)).reshape(-1, recipe.batch_size)
                 data = program.hold(changed, dataset.y_train[flat])
                 program.fit(data, positions, rates[at : at + STEPS_PER_CALL], should_stop)

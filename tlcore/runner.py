@@ -97,6 +97,12 @@ def _measure_in_process(experiment: Experiment) -> None:
     backend.resolve_precision(experiment.precision)
 
 
+def _read_in_process(experiment: Experiment) -> None:
+    from tlcore import engine
+
+    engine.read(experiment, _events.put)
+
+
 def _prepare_in_process(experiment: Experiment) -> None:
     from tlcore import engine
 
@@ -141,6 +147,8 @@ def _in_processes(
     pool, before = pool_of(processes, 1), pool_of(1, processes)
     try:
         pool.submit(_measure_in_process, experiment).result()  # number formats, with nothing beside it
+        with pool_of(1, 1) as reader:  # the memory that decoding pictures takes ends with its process
+            reader.submit(_read_in_process, experiment).result()
         prepared = before.submit(_prepare_in_process, experiment)
         # Arms that take nothing from the source need not wait until it has been trained.
         free = [arm for arm in experiment.arms if not experiment.recipe(arm[0]).needs_source]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tlcore.data.registry import Dataset
 
 OBSERVATION_SEED = 20_000_003
+P = TypeVar("P", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,18 +109,18 @@ def batch_order(count: int, batch_size: int, steps: int, seed: int) -> NDArray[n
     return np.concatenate(passes)[:needed].reshape(steps, batch_size)
 
 
-def augment(images: NDArray[np.float32], how: str, seed: int, first: int) -> NDArray[np.float32]:
+def augment(images: NDArray[P], how: str, seed: int, first: int) -> NDArray[P]:
     """Move (and mirror) images at random; the same changes for every strategy with this seed.
 
     Args:
-        images: Images in the order they are seen, shape (n, height, width, channels).
+        images: Images in the order they are seen, shape (n, height, width, channels); bytes take the least memory.
         how: ``none``, ``shift`` (up to two pixels each way, zeros moved in) or ``shift_flip`` (also mirrored, every
             other time).
         seed: Seed of the changes.
         first: Position of the first image in the whole order, so that the changes do not depend on how it is cut.
 
     Returns:
-        New images of the same shape; the same array for ``none``.
+        New images of the same shape and type; the same array for ``none``.
     """
     if how == "none":
         return images
