@@ -63,7 +63,7 @@ def test_the_whole_course(app: App, visitor: Visitor) -> None:
     page.goto(app.address)
     for lesson in lessons().values():
         open_lab(app, page, lesson)
-        expect(page.get_by_text("recorded", exact=True).first).to_be_visible()
+        expect(page.locator(".stMarkdownBadge", has_text="recorded").first).to_be_visible()
         predict(page, lesson)
         run(page)
         expect(page.get_by_text("Your prediction").first).to_be_visible()
@@ -123,6 +123,7 @@ def tab_to(page: Page, wanted: Callable[[str], bool], most: int = 200) -> None:
     """Press Tab until what has the focus is called so."""
     name = """() => {
         const element = document.activeElement;
+        if (!element.matches('a, button, input, textarea, [role]')) return '';  // a scrolling region holds every text
         const label = element.labels && element.labels[0] ? element.labels[0].innerText : '';
         return [element.getAttribute('aria-label'), label, element.innerText, element.placeholder].filter(Boolean)
             .join(' ').trim();
