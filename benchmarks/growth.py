@@ -23,6 +23,7 @@ def measure(
     arms: tuple[int, ...] = (1, 2, 4),
     backbones: tuple[str, ...] = BACKBONES,
     steps: int = STEPS,
+    backbone: str = "cnn_small",
     figure: Path | None = None,
 ) -> dict[str, object]:
     """Run comparisons on uci_digits in this process, one thread, compiled before, and fit ``seconds ∝ sizeᵏ``.
@@ -35,22 +36,17 @@ def measure(
         arms: Numbers of strategies, up to four.
         backbones: Networks, compared by multiplications of a forward pass.
         steps: Steps of an arm at 20 labels a class.
+        backbone: Network where it is not what grows.
         figure: Where a Plotly page is written; None for nowhere.
 
     Returns:
         Points, and the exponent k of each factor: 1 is linear.
     """
     points: dict[str, list[tuple[float, float]]] = {
-        LABELS: [
-            (value, _seconds(labels_per_class=value, steps=max(1, steps * value // 20), strategies=STRATEGIES[:1]))
-            for value in labels
-        ],
-        SEEDS: [(value, _seconds(seeds=value, steps=steps, strategies=STRATEGIES[:1])) for value in seeds],
-        ARMS: [(value, _seconds(steps=steps, strategies=STRATEGIES[:value])) for value in arms],
-        "multiplications of a forward pass": [
-            (_multiplications(name), _seconds(backbone=name, steps=steps, strategies=STRATEGIES[:1]))
-            for name in backbones
-        ],
+        LABELS: [(value, _seconds(backbone, max(1, steps * value // 20), labels_per_class=value)) for value in labels],
+        SEEDS: [(value, _seconds(backbone, steps, seeds=value)) for value in seeds],
+        ARMS: [(value, _seconds(backbone, steps, strategies=STRATEGIES[:value])) for value in arms],
+        "multiplications of a forward pass": [(_multiplications(name), _seconds(name, steps)) for name in backbones],
     }
     figures: dict[str, object] = {}
     for factor, measured in points.items():
@@ -68,13 +64,15 @@ def exponent(points: Iterable[tuple[float, float]]) -> float:
     return float(np.polyfit(sizes, seconds, 1)[0])
 
 
-def _seconds(**values: Any) -> float:
+def _seconds(backbone: str, steps: int, **values: Any) -> float:
     """Best of two comparisons after one that compiles."""
     from tlcore.experiment import Experiment
     from tlcore.runner import compare
 
-    values = {"seeds": 1, "labels_per_class": 20, "backbone": "cnn_small"} | values
-    experiment = Experiment(source="drawn_digits", target="uci_digits", learning_rate=1e-3, **values)
+    values = {"seeds": 1, "labels_per_class": 20, "strategies": STRATEGIES[:1]} | values
+    experiment = Experiment(
+        source="drawn_digits", target="uci_digits", backbone=backbone, steps=steps, learning_rate=1e-3, **values
+    )
     taken: list[float] = []
     for _ in range(3):
         start = time.perf_counter()

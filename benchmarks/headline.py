@@ -23,7 +23,12 @@ RATE = 1e-3
 
 
 def measure(
-    source_images: int = 60_000, epochs: int = 3, steps: int = 600, seeds: int = 3, test_images: int = 10_000
+    source_images: int = 60_000,
+    epochs: int = 3,
+    steps: int = 600,
+    seeds: int = 3,
+    test_images: int = 10_000,
+    backbone: str = "cnn_small",
 ) -> dict[str, object]:
     """Pre-train on MNIST, then four strategies on 20 labels a class of Fashion-MNIST, each with every seed.
 
@@ -33,12 +38,13 @@ def measure(
         steps: Optimiser steps of an arm.
         seeds: Repetitions.
         test_images: Test images that the peer evaluates on, ten times an arm.
+        backbone: Our network; the peer's is always the small CNN, so that another one is no comparison, only quick.
 
     Returns:
         Seconds of both sides, their ratio, and the test accuracies by strategy.
     """
     with fresh_home() as fresh:
-        ours = run("benchmarks.headline", "ours", source_images, steps, seeds, environment=fresh)
+        ours = run("benchmarks.headline", "ours", source_images, steps, seeds, backbone, environment=fresh)
         peer = run("benchmarks.headline", "peer", source_images, epochs, steps, seeds, test_images, environment=fresh)
     test, others = ours.answer["test"], peer.answer["test"]
     gaps = {name: 100 * (mean(test[name]) - mean(others[name])) for name in STRATEGIES}
@@ -59,7 +65,7 @@ def measure(
     }
 
 
-def _ours(source_images: int, steps: int, seeds: int) -> dict[str, Any]:
+def _ours(source_images: str, steps: str, seeds: str, backbone: str) -> dict[str, Any]:
     from tlcore.experiment import Experiment
     from tlcore.runner import compare
 
@@ -77,12 +83,13 @@ def _ours(source_images: int, steps: int, seeds: int) -> dict[str, Any]:
     experiment = Experiment(
         source="mnist",
         target="fashion_mnist",
+        backbone=backbone,
         strategies=STRATEGIES,
         labels_per_class=20,
-        seeds=seeds,
-        steps=steps,
+        seeds=int(seeds),
+        steps=int(steps),
         learning_rate=RATE,
-        source_images=source_images,
+        source_images=int(source_images),
     )
     comparison = compare(experiment, on_event=note, processes=processes)
     test: dict[str, list[float]] = {name: [] for name in STRATEGIES}
@@ -100,7 +107,7 @@ def _ours(source_images: int, steps: int, seeds: int) -> dict[str, Any]:
     }
 
 
-def _peer(source_images: int, epochs: int, steps: int, seeds: int, test_images: int) -> dict[str, Any]:
+def _peer(*numbers: str) -> dict[str, Any]:
     import keras
     import tensorflow as tf
 
@@ -108,6 +115,7 @@ def _peer(source_images: int, epochs: int, steps: int, seeds: int, test_images: 
     from tlcore.data import load
     from tlcore.data.labels import split_labels
 
+    source_images, epochs, steps, seeds, test_images = map(int, numbers)
     tf.zeros(())  # TensorFlow is ready
     start = time.perf_counter()
     digits, garments = load("mnist"), load("fashion_mnist")
@@ -141,4 +149,4 @@ def _peer(source_images: int, epochs: int, steps: int, seeds: int, test_images: 
 
 if __name__ == "__main__":
     sides = {"ours": _ours, "peer": _peer}
-    print(json.dumps(sides[sys.argv[1]](*map(int, sys.argv[2:]))))
+    print(json.dumps(sides[sys.argv[1]](*sys.argv[2:])))

@@ -16,8 +16,9 @@ def measure(
     backbone: str = "cnn_deep",
     labels_per_class: int = 100,
     steps: int = 100,
+    seeds: int = 3,
 ) -> dict[str, object]:
-    """Run the default strategies with three seeds in a process of their own and watch it.
+    """Run the default strategies in a process of their own and watch it.
 
     Args:
         source: Source dataset; its model is trained first, so that its memory counts.
@@ -25,13 +26,17 @@ def measure(
         backbone: Network.
         labels_per_class: Labels a class.
         steps: Optimiser steps; memory does not depend on them.
+        seeds: Repetitions.
 
     Returns:
         Largest sums of resident memory, with shared pages counted for each process and once.
     """
     with fresh_home() as variables:
         watched = run(
-            "benchmarks.memory", source, target, backbone, labels_per_class, steps, environment=variables, memory=True
+            "benchmarks.memory",
+            *(source, target, backbone, labels_per_class, steps, seeds),
+            environment=variables,
+            memory=True,
         )
     return {
         "processes": watched.answer["processes"],
@@ -41,7 +46,7 @@ def measure(
     }
 
 
-def _compare(source: str, target: str, backbone: str, labels: str, steps: str) -> dict[str, Any]:
+def _compare(source: str, target: str, backbone: str, labels: str, steps: str, seeds: str) -> dict[str, Any]:
     from tlcore.experiment import Experiment
     from tlcore.runner import compare
 
@@ -51,6 +56,7 @@ def _compare(source: str, target: str, backbone: str, labels: str, steps: str) -
         target=target,
         backbone=backbone,
         labels_per_class=int(labels),
+        seeds=int(seeds),
         steps=int(steps),
         learning_rate=1e-3,
     )

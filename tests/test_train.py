@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -121,8 +122,9 @@ def trial(backbone: str, strategy: str, **values: object) -> arm._Arm:
 # --- frozen means frozen ----------------------------------------------------------------------------------------------
 
 
+@cache
 def variable_names(network: Backbone) -> dict[str, list[str]]:
-    """What the arrays of every stage are called."""
+    """What the arrays of every stage are called, from one model for all tests: building it takes a while."""
     model = build_model(network, SHAPE, CLASSES, "float32")
     return {layer.name: [variable.path for variable in layer.weights] for layer in model.layers if layer.weights}
 
@@ -163,13 +165,13 @@ def check_phases(waiting: arm._Arm) -> None:
 @pytest.mark.usefixtures("sources", "eager")
 @pytest.mark.parametrize(("backbone", "strategy"), TRAINED)
 def test_what_is_frozen_keeps_every_bit_and_what_is_trained_changes(backbone: str, strategy: str) -> None:
-    check_phases(trial(backbone, strategy))
+    check_phases(trial(backbone, strategy, steps=2))
 
 
 @pytest.mark.usefixtures("sources", "eager")
 @pytest.mark.parametrize("strategy", [strategy for backbone, strategy in TRAINED if backbone == "mini_resnet_bn"])
 def test_statistics_that_an_experiment_freezes_keep_every_bit(strategy: str) -> None:
-    waiting = trial("mini_resnet_bn", strategy, normalization="freeze")
+    waiting = trial("mini_resnet_bn", strategy, steps=2, normalization="freeze")
     check_phases(waiting)
 
 

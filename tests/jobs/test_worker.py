@@ -381,7 +381,8 @@ def test_words_are_told_at_most_five_times_a_second_and_never_go_back() -> None:
 # --- the real engine --------------------------------------------------------------------------------------------------
 
 
-def test_a_real_comparison_runs_through_the_worker(place: Workplace) -> None:
+def test_a_real_comparison_runs_through_the_worker(place: Workplace, share_datasets: Callable[[Path], Path]) -> None:
+    share_datasets(place.folder)
     asked = experiment(steps=20, precision="float32", learning_rate=0.003)
     place.start("tlcore.engine", slots=1)
     job_id = place.store.submit(asked, "ada")
