@@ -417,6 +417,17 @@ def test_the_time_left_follows_from_arms_that_ran(kept: Store, queue: Queue, wor
 # --- workers ----------------------------------------------------------------------------------------------------------
 
 
+def test_arms_that_were_trained_before_tell_no_time(kept: Store, queue: Queue, worker: str) -> None:
+    queue.heartbeat(worker, 2, "CPU")
+    kept.submit(experiment(), "ada")
+    run_to_the_end(queue, worker)
+    more = kept.submit(experiment(strategies=("scratch", "pixel_baseline", "feature_extraction")), "ada")
+    begin(queue, worker)
+    job = kept.job(more)
+    assert job is not None
+    assert job.seconds_left is None, "all of its finished arms were taken over, and the new kind was never timed"
+
+
 def test_what_a_dead_worker_ran_is_interrupted(kept: Store, queue: Queue, worker: str) -> None:
     job_id, waiting = kept.submit(experiment(seeds=2), "ada"), kept.submit(experiment(backbone="mlp"), "bob")
     done, running = begin(queue, worker), claim(queue, worker)

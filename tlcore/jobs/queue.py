@@ -315,16 +315,18 @@ def read_view(connection: Connection) -> QueueView:
     for row in connection.execute(left):
         remainders.setdefault(row.job_id, []).append(Remainder(row.cost, row.units, row.amount))
     costs = {part.cost for parts in remainders.values() for part in parts}
+    # An arm that was taken over from an earlier run never started here, and tells nothing about how long one takes.
+    timed_here = (ARMS.c.state == "finished") & ARMS.c.started.is_not(None)
     took = (
         select(ARMS.c.cost, func.avg(ARMS.c.finished - ARMS.c.started).label("seconds"))
-        .where(ARMS.c.state == "finished", ARMS.c.cost.in_(costs))
+        .where(timed_here, ARMS.c.cost.in_(costs))
         .group_by(ARMS.c.cost)
     )
     timed: dict[str, float] = {row.cost: row.seconds for row in connection.execute(took)}
     # Other arms of the same job stand in for a kind of arm that has never run.
     alike = (
         select(ARMS.c.job_id, func.avg(ARMS.c.finished - ARMS.c.started).label("seconds"))
-        .where(ARMS.c.state == "finished", ARMS.c.ordinal != PREPARATION, ARMS.c.job_id.in_(order))
+        .where(timed_here, ARMS.c.ordinal != PREPARATION, ARMS.c.job_id.in_(order))
         .group_by(ARMS.c.job_id)
     )
     in_job: dict[str, float] = {row.job_id: row.seconds for row in connection.execute(alike)}
