@@ -29,6 +29,7 @@ STREAMLITS_OWN = {
 def open_lab(app: App, page: Page, lesson: Lesson) -> None:
     page.goto(f"{app.address}/{lesson.slug}")
     expect(page.get_by_role("heading", name=text_of(lesson.name).heading.title, level=1)).to_be_visible()
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
 def main(page: Page):
@@ -44,8 +45,11 @@ def predict(page: Page, lesson: Lesson) -> None:
         return
     box = main(page).get_by_role("combobox").first
     for arm in lesson.prediction.arms:
-        box.click()
-        page.get_by_role("option", name=title_of(arm), exact=True).click()
+        box.focus()
+        # Typed: a list that a click opens closes again when a chart above it is drawn and moves it.
+        box.press_sequentially(title_of(arm))
+        page.get_by_role("option", name=title_of(arm), exact=True).wait_for()
+        box.press("Enter")
     page.keyboard.press("Escape")
 
 
