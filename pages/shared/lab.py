@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from pages.shared import guess as guessing
-from pages.shared.charts import show_figure, show_table
 from pages.shared.costs_panel import show_costs
-from pages.shared.host import owner, sentence
-from pages.shared.inside_panel import show_inside
-from pages.shared.recorded import show_recorded
-from pages.shared.results_panel import show_curves, show_differences, show_network
-from pages.shared.run_panel import show_run
+from pages.shared.host import owner
+from pages.shared.lab_parts import as_query, ask_why, filled, look_inside, show_recorded_results, show_steps
+from pages.shared.lab_run import predict_and_run
+from pages.shared.results_panel import show_network
 from pages.shared.script_panel import show_script
 from tlcore import views
-from tlcore.errors import UserError
 from tlcore.experiment import QUERY_KEYS, Experiment
 from tlcore.lessons import DEFAULT_LANGUAGE, LANGUAGES, Lesson, Text, lessons, text_of
 from tlcore.models.registry import BACKBONES
-from tlcore.presets import PRESETS
-from tlcore.results import paired_comparisons
 from tlcore.store import Store
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tlcore.experiment import RunRecord
-    from tlcore.jobs.progress import Job
-    from tlcore.lessons import Change, Pitfall, Step
 
 HIDE = "hide"
 LANGUAGE = "lang"
@@ -62,32 +49,32 @@ def show_lab(name: str) -> None:
     _heading(lesson, text)
     left, right = st.columns([5, 4], gap="large")
     with left:
-        st.markdown(_filled(text, "intro", lesson))
+        st.markdown(filled(text, "intro", lesson))
     with right:
         _network(experiment)
     progress = store.progress(me).get(name)
     run_id = st.session_state.get(f"{name}.run") or st.query_params.get("run") or (progress.run if progress else None)
     job = store.job(run_id) if run_id else None
     guess = guessing.read(progress.prediction if progress else None, lesson)
-    _predict_and_run(store, me, lesson, text, experiment, job, guess, hidden)
+    predict_and_run(store, me, lesson, text, experiment, job, guess, hidden)
     if "recorded" not in hidden:
-        _recorded(lesson, text)
+        show_recorded_results(lesson, text)
     if "why" not in hidden:
-        _why(store, me, lesson, text, progress.why if progress else None)
+        ask_why(store, me, lesson, text, progress.why if progress else None)
     if "change" not in hidden:
         st.header("Change one thing", anchor=False)
-        _steps(store, me, lesson, text, experiment, "change")
+        show_steps(store, me, lesson, text, experiment, "change")
     if lesson.pitfalls and "pitfalls" not in hidden:
         st.header("Pitfalls, run instead of told", anchor=False)
-        st.markdown(_filled(text, "pitfalls", lesson))
-        _steps(store, me, lesson, text, experiment, "pitfalls")
+        st.markdown(filled(text, "pitfalls", lesson))
+        show_steps(store, me, lesson, text, experiment, "pitfalls")
     if lesson.inside and "inside" not in hidden:
-        _inside(store, lesson, job)
+        look_inside(store, lesson, job)
     if "models" in lesson.inside:
         st.header("What the models cost", anchor=False)
         show_costs(f"{name}-costs")
     st.header("What you have seen", anchor=False)
-    st.markdown(_filled(text, "seen", lesson))
+    st.markdown(filled(text, "seen", lesson))
     if "code" not in hidden:
         st.header("The code that ran", anchor=False)
         show_script(job.experiment if job else experiment, f"{name}-script")
@@ -134,196 +121,6 @@ def _network(experiment: Experiment) -> None:
     show_network(rows, "network")
 
 
-# --- predict and run --------------------------------------------------------------------------------------------------
-
-
-def _predict_and_run(
-    store: Store,
-    me: str,
-    lesson: Lesson,
-    text: Text,
-    experiment: Experiment,
-    job: Job | None,
-    guess: views.Guess | None,
-    hidden: set[str],
-) -> None:
-    st.header("Predict, then run", anchor=False)
-    if job is None or not job.active:
-        asked = None
-        with st.container(border=True, key="predict"):
-            if "predict" not in hidden:
-                asked = guessing.ask(lesson, text.heading.prediction, guess)
-            with st.container(horizontal=True, vertical_alignment="center"):
-                again = "Run again" if job else "Run"
-                if st.button(again, type="primary", icon=":material/play_arrow:", key="run"):
-                    _submit(store, me, lesson, experiment, asked)
-                st.markdown(_what_runs(experiment))
-    if job is not None:
-        show_run(job, me, partial(_result, guess=guess))
-    else:
-        st.caption(
-            ":material/hourglass_empty: Nothing has been run yet: your result appears here, live, with your prediction "
-            "drawn into it."
-        )
-
-
-def _submit(store: Store, me: str, lesson: Lesson, experiment: Experiment, asked: views.Guess | None) -> None:
-    run_id = store.submit(experiment, me)
-    if asked is not None:
-        store.note_progress(me, lesson.name, prediction=guessing.write(asked))
-    store.note_progress(me, lesson.name, run=run_id)
-    st.session_state[f"{lesson.name}.run"] = run_id
-    st.query_params["run"] = run_id
-    st.rerun()
-
-
-def _what_runs(experiment: Experiment) -> str:
-    return (
-        f"{views.experiment_title(experiment)} · {experiment.labels_per_class} labels a class · "
-        f"{len(experiment.strategies)} strategies × {experiment.seeds} seeds · {experiment.steps} steps each"
-    )
-
-
-def _result(records: Sequence[RunRecord], job: Job, guess: views.Guess | None) -> None:
-    """The words, the two charts with the prediction drawn in, the curves; everything else is a click away."""
-    comparisons = paired_comparisons(records)
-    if comparisons:
-        st.markdown(f"#### {views.summary_sentence(comparisons)}")
-    if guess is not None and (said := views.prediction_sentence(records, guess)):
-        st.info(f"**Your prediction.** {said}", icon=":material/psychology_alt:")
-    for record in records:
-        if record.status == "diverged":
-            st.warning(
-                f"**{views.title_of(record.strategy)}, seed {record.seed}**: {record.message}.",
-                icon=":material/trending_down:",
-            )
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.markdown("##### Accuracy on the test images")
-        st.caption("Dot: one seed. Diamond and bar: mean and 95 % interval.")
-        scores = [(record.strategy, record.seed, record.test_accuracy) for record in records]
-        show_figure(
-            lambda: views.predicted_figure(records, guess),
-            (scores, guess),
-            f"{job.id}-accuracy",
-            views.accuracy_sentence(records),
-        )
-    if comparisons:
-        with right:
-            show_differences(comparisons, job.experiment, job.id)
-    with st.expander("Learning curves and the numbers", icon=":material/show_chart:"):
-        show_curves(views.points_of(records), job.experiment, job.id, levels=views.levels_of(records))
-        show_table(views.results_table(records), f"{job.id}-table", views.accuracy_sentence(records))
-        st.caption(views.provenance_sentence(records, recorded=False))
-        st.page_link(
-            "compare.py",
-            label="Open this run on the Compare page",
-            icon=":material/science:",
-            query_params={"run": job.id},
-        )
-
-
-# --- recorded, why, change one thing ----------------------------------------------------------------------------------
-
-
-def _recorded(lesson: Lesson, text: Text) -> None:
-    st.header("Recorded: the full experiment", anchor=False)
-    st.markdown(_filled(text, "recorded", lesson))
-    columns = (
-        st.columns(len(lesson.recorded), gap="large") if len(lesson.recorded) < 3 else st.tabs(_titles(lesson.recorded))
-    )
-    for column, name in zip(columns, lesson.recorded, strict=True):
-        with column, st.container(border=True):
-            show_recorded(name, lesson.name)
-
-
-def _titles(records: Sequence[str]) -> list[str]:
-    return [PRESETS[name].title if name in PRESETS else name for name in records]
-
-
-def _filled(text: Text, section: str, lesson: Lesson) -> str:
-    try:
-        return text.section(section, lesson)
-    except UserError as error:
-        return f":material/inventory_2: {sentence(error)}"
-
-
-def _why(store: Store, me: str, lesson: Lesson, text: Text, chosen: str | None) -> None:
-    st.header("Why?", anchor=False)
-    question = text.heading.why
-    names = list(lesson.why.choices)
-    answer = st.radio(
-        question.question,
-        names,
-        format_func=lambda name: question.choices[name].text,
-        index=names.index(chosen) if chosen in names else None,
-        key=f"{lesson.name}.why",
-    )
-    if answer is None:
-        st.caption("Choose an answer: each one gets a reply.")
-        return
-    if answer != chosen:
-        store.note_progress(me, lesson.name, why=answer)
-    reply = question.choices[answer].explain
-    if answer == lesson.why.answer:
-        st.success(reply, icon=":material/check_circle:")
-    else:
-        st.warning(reply, icon=":material/help:")
-
-
-def _steps(store: Store, me: str, lesson: Lesson, text: Text, experiment: Experiment, part: str) -> None:
-    """Runs beside the first one: one thing changed, or a mistake made on purpose."""
-    change = part == "change"
-    steps: Sequence[Change | Pitfall] = lesson.changes if change else lesson.pitfalls
-    words: dict[str, Step] = text.heading.changes if change else text.heading.pitfalls
-    titles = {step.name: words[step.name].title for step in steps}
-    chosen = st.pills(
-        "What to change" if change else "Which mistake to make",
-        list(titles),
-        format_func=titles.__getitem__,
-        default=steps[0].name,
-        required=True,
-        key=f"{lesson.name}.{part}",
-    )
-    step = next(step for step in steps if step.name == chosen)
-    st.markdown(words[step.name].text)
-    changed, _ = Experiment.from_query(experiment.to_query() | _as_query(lesson.changed(step), lesson.experiment))
-    differing = "; ".join(
-        f"{name}: {before} → **{after}**" for name, before, after in views.differing_settings(experiment, changed)
-    )
-    st.markdown(f":material/tune: {differing}")
-    key = f"{lesson.name}.{part}.{step.name}"
-    job = store.job(st.session_state[key]) if key in st.session_state else None
-    if (job is None or not job.active) and st.button(
-        "Run again" if job else "Run", icon=":material/play_arrow:", key=f"run-{part}"
-    ):
-        st.session_state[key] = store.submit(changed, me)
-        if change:
-            store.note_progress(me, lesson.name, change=st.session_state[key])
-        st.rerun()
-    if job is not None:
-        show_run(job, me, partial(_result, guess=None), suffix=f"-{part}")
-
-
-def _as_query(changed: Experiment, lesson: Experiment) -> dict[str, str]:
-    """What a step changes, as the address says it: a teacher's own settings stay."""
-    before, after = lesson.to_query(), changed.to_query()
-    return {key: value for key, value in after.items() if value != before[key]}
-
-
-def _inside(store: Store, lesson: Lesson, job: Job | None) -> None:
-    if set(lesson.inside) == {"models"}:
-        return
-    st.header("Looking inside", anchor=False)
-    records = store.records(job.id) if job is not None and not job.active else []
-    if job is None or not records:
-        st.caption(
-            ":material/visibility: Run the lab first: then its filters, features, mistakes and changes are here to see."
-        )
-        return
-    show_inside(records, job.experiment, lesson.inside, f"{lesson.name}-inside")
-
-
 # --- ending -----------------------------------------------------------------------------------------------------------
 
 
@@ -349,7 +146,7 @@ def _ending(store: Store, me: str, lesson: Lesson, experiment: Experiment, hidde
         seeds = st.number_input("Seeds", 1, 10, experiment.seeds, key="teacher-seeds")
         steps = st.number_input("Steps", 10, 1000, experiment.steps, step=10, key="teacher-steps")
         preset = experiment.model_copy(update={"labels_per_class": labels, "seeds": seeds, "steps": steps})
-        query = _as_query(preset, lesson.experiment)
+        query = as_query(preset, lesson.experiment)
         if chosen:
             query[HIDE] = ",".join(chosen)
         if LANGUAGE in st.query_params:

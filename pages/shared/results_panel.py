@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.shared import prediction
 from pages.shared.charts import show_figure, show_table
-from pages.shared.inside_panel import show_confusion
+from pages.shared.inside_answers import show_confusion
 from tlcore import views
 from tlcore.results import Comparison, paired_comparisons
 
