@@ -79,6 +79,12 @@ def test_start_shows_recorded_results_and_leads_to_compare(app: App, visitor: Vi
     ]
 
 
+def open_from_menu(page: Page, section: str, title: str) -> None:
+    """Go to another page as a learner does: the sections of the navigation open on a click."""
+    page.get_by_role("navigation").get_by_role("button", name=section).click()
+    page.get_by_role("menuitem", name=title).click()
+
+
 def test_predict_run_watch_share_and_come_back(app: App, visitor: Visitor) -> None:
     page = visitor()
     wait_for(app.worker)
@@ -104,12 +110,12 @@ def test_predict_run_watch_share_and_come_back(app: App, visitor: Visitor) -> No
 
     page.get_by_role("link", name="Start").click()
     expect(page.get_by_role("heading", name="Compare strategies")).to_have_count(0)
-    page.get_by_role("link", name="Compare").click()
+    open_from_menu(page, "Experiment", "Compare")
     wait_until(page, "finished")
     page.reload()
     wait_until(page, "finished")
 
-    page.get_by_role("link", name="Runs").click()
+    open_from_menu(page, "Experiment", "Runs")
     expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
     no_traceback(page)
 
