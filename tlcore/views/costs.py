@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from tlcore.views.common import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tlcore.costs import Cost, Costs
 
 PUBLISHED, OWN = "#0072B2", "#D55E00"
 HEIGHT = 460
-ABOVE, BELOW = "top center", "bottom center"
+# Of a page of usual width, as shares of the drawing area: a point, a letter's width, a line's height.
+POINT, CHARACTER, LINE = (0.013, 0.03), 0.0068, 0.045
 
 
 def costs_table(costs: Costs) -> pd.DataFrame:
@@ -57,7 +61,7 @@ def costs_figure(costs: Costs) -> go.Figure:
     Returns:
         The figure.
     """
-    figure = go.Figure()
+    figure, sides = go.Figure(), _sides(costs.costs)
     groups = (
         ("ImageNet weights", PUBLISHED, "circle", [cost for cost in costs.costs if cost.top1 is not None]),
         ("this project's own", OWN, "diamond", [cost for cost in costs.costs if cost.top1 is None]),
@@ -71,7 +75,7 @@ def costs_figure(costs: Costs) -> go.Figure:
             mode="markers+text",
             marker={"color": colour, "symbol": symbol, "size": 11},
             text=[cost.title for cost in group],
-            textposition=[_side(cost, costs.costs) for cost in group],
+            textposition=[sides[cost.backbone] for cost in group],
             textfont={"color": colour, "size": 12},
             name=name,
             customdata=[[_accuracy(cost), "×".join(map(str, cost.input_shape))] for cost in group],
@@ -89,20 +93,43 @@ def _accuracy(cost: Cost) -> str:
     return "no published weights" if cost.top1 is None else f"ImageNet top-1 {100 * cost.top1:.1f} %"
 
 
-def _side(cost: Cost, others: tuple[Cost, ...]) -> str:
-    """Below the point where a near neighbour, a factor of two away at most, is above it."""
-    for other in others:
-        near = (
-            0.5 < other.parameters / cost.parameters < 2 and 0.5 < other.images_per_second / cost.images_per_second < 2
-        )
-        if (
-            other is not cost
-            and near
-            and (other.images_per_second, other.backbone)
-            > (
-                cost.images_per_second,
-                cost.backbone,
-            )
-        ):
-            return BELOW
-    return ABOVE
+def _sides(costs: Sequence[Cost]) -> dict[str, str]:
+    """Where each name stands beside its point, so that it covers no other name and no point, as far as there is room.
+
+    Args:
+        costs: The networks.
+
+    Returns:
+        Plotly's text position by name of the network.
+    """
+    places = np.log10([(cost.parameters, cost.images_per_second) for cost in costs])
+    places = (places - places.min(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-9)
+    taken = [_Box(x, y, *POINT) for x, y in places]
+    sides: dict[str, str] = {}
+    for at in np.argsort(-places[:, 1], kind="stable"):
+        cost, (x, y) = costs[at], places[at]
+        wide = CHARACTER * len(cost.title)
+        across, up = 0.51 * (wide + POINT[0]), 0.51 * (LINE + POINT[1])
+        boxes = {
+            "top center": _Box(x, y + up, wide, LINE),
+            "bottom center": _Box(x, y - up, wide, LINE),
+            "middle right": _Box(x + across, y, wide, LINE),
+            "middle left": _Box(x - across, y, wide, LINE),
+        }
+        side = min(boxes, key=lambda name: sum(boxes[name].covers(box) for box in taken))
+        taken.append(boxes[side])
+        sides[cost.backbone] = side
+    return sides
+
+
+class _Box(NamedTuple):
+    """A rectangle about a middle, in shares of the drawing area."""
+
+    x: float
+    y: float
+    wide: float
+    high: float
+
+    def covers(self, other: _Box) -> bool:
+        """Whether two of them overlap."""
+        return 2 * abs(self.x - other.x) < self.wide + other.wide and 2 * abs(self.y - other.y) < self.high + other.high
