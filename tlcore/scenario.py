@@ -145,7 +145,8 @@ class Cell(Saved):
     @property
     def best_interval(self) -> Interval:
         """Its mean test accuracy with the t interval over seeds."""
-        return mean_interval([r.test_accuracy for r in self.comparison.records if r.strategy == self.best])
+        best = self.best
+        return mean_interval([r.test_accuracy for r in self.comparison.records if r.strategy == best])
 
     @property
     def as_good(self) -> tuple[str, ...]:

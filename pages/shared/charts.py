@@ -33,19 +33,29 @@ def show_figure(make: Callable[[], go.Figure], content: object, key: str, alt: s
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
         "scrollZoom": False,
     }
-    # Streamlit's theme writes on charts in a faded grey that nobody reads from the back of a room.
-    ink = st.get_option(f"theme.{'dark' if is_dark() else 'light'}.textColor")
-    st.plotly_chart(_drawn(key, repr(content), ink, make), key=key, config=config, alt=alt)
+    st.plotly_chart(_drawn(key, repr(content), ink_of_page(), make), key=key, config=config, alt=alt)
 
 
 @st.cache_resource(max_entries=300, show_spinner=False)
-def _drawn(key: str, content: str, ink: str, _make: Callable[[], go.Figure]) -> dict[str, Any]:
-    """A figure as plain values: building one takes longer than everything else on a page, and a class sees the same."""
-    figure = _make()
+def _drawn(key: str, content: str, ink: str, _make: Callable[[], go.Figure]) -> go.Figure:
+    """A figure, drawn once for a class: building one takes longer than everything else on a page.
+
+    Kept as a figure and not as plain values, for those Streamlit has Plotly check again at every rerun.
+    """
+    return inked(_make(), ink)
+
+
+def ink_of_page() -> str:
+    """Colour of what is written on charts: Streamlit's theme takes a faded grey that nobody reads from the back row."""
+    return str(st.get_option(f"theme.{'dark' if is_dark() else 'light'}.textColor"))
+
+
+def inked(figure: go.Figure, ink: str) -> go.Figure:
+    """A figure with its words in a colour, large enough for a room."""
     figure.update_layout(font={"color": ink, "size": 14})
     for axes in (figure.update_xaxes, figure.update_yaxes):
         axes(tickfont={"color": ink, "size": 14}, title_font={"color": ink, "size": 14})
-    return figure.to_plotly_json()
+    return figure
 
 
 def show_live(options: dict[str, Any], alt: str, key: str = "live-curves") -> None:

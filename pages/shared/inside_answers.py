@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.shared.charts import show_figure, show_table
-from pages.shared.host import is_dark
+from pages.shared.charts import ink_of_page, inked, show_figure, show_table
 from pages.shared.inside_arms import Arms, answer_words, say_another_run, say_empty
 from tlcore import inside as kept
 from tlcore import views
@@ -17,6 +16,8 @@ from tlcore.views.confusion import confusion_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    import plotly.graph_objects as go
 
     from tlcore.experiment import RunRecord
     from tlcore.inside import Pictures
@@ -70,7 +71,6 @@ def show_confusion(records: Sequence[RunRecord], key: str) -> None:
 
 def _show_clickable(record: RunRecord, name: str, alt: str) -> None:
     """The matrix, listening: `show_figure` draws what only has to be seen."""
-    ink = st.get_option(f"theme.{'dark' if is_dark() else 'light'}.textColor")
 
     def open_cell() -> None:
         points = st.session_state[f"{name}-chart"].selection.points
@@ -79,7 +79,7 @@ def _show_clickable(record: RunRecord, name: str, alt: str) -> None:
             st.session_state[f"{name}-true"], st.session_state[f"{name}-answer"] = int(true), int(answer)
 
     st.plotly_chart(
-        _matrix(name, record.confusion, ink, record),
+        _matrix(name, record.confusion, ink_of_page(), record),
         key=f"{name}-chart",
         on_select=open_cell,
         selection_mode="points",
@@ -89,12 +89,8 @@ def _show_clickable(record: RunRecord, name: str, alt: str) -> None:
 
 
 @st.cache_resource(max_entries=60, show_spinner=False)
-def _matrix(name: str, confusion: object, ink: str, _record: RunRecord) -> dict[str, Any]:
-    figure = draw.confusion_to_click(_record)
-    figure.update_layout(font={"color": ink, "size": 14})
-    for axes in (figure.update_xaxes, figure.update_yaxes):
-        axes(tickfont={"color": ink, "size": 14}, title_font={"color": ink, "size": 14})
-    return figure.to_plotly_json()
+def _matrix(name: str, confusion: object, ink: str, _record: RunRecord) -> go.Figure:
+    return inked(draw.confusion_to_click(_record), ink)
 
 
 def _start_at_commonest_mistake(record: RunRecord, name: str) -> None:

@@ -107,13 +107,9 @@ def _show_several(found: Recorded, key: str) -> None:
             show_table(found.table(), f"{key}-table", "Scores by source.", digits=2)
         return
     assert not isinstance(found, Comparison)
-    st.markdown("\n".join(f"- {cell.sentence()}" for cell in found.cells))
-    show_figure(
-        lambda: views.scenario_figure(found),
-        (key, len(found.records)),
-        f"{key}-figure",
-        " ".join(cell.sentence() for cell in found.cells),
-    )
+    sentences = [cell.sentence() for cell in found.cells]
+    st.markdown("\n".join(f"- {one}" for one in sentences))
+    show_figure(lambda: views.scenario_figure(found), (key, len(found.records)), f"{key}-figure", " ".join(sentences))
     with st.expander("As a table, and where these numbers come from"):
         show_table(found.table(), f"{key}-table", "One row a scenario.")
         st.caption(views.provenance_sentence(found.records, recorded=True))
