@@ -20,17 +20,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tlcore.data.sources import KEYS, UNREADABLE, cache_folder
 from tlcore.errors import UserError
-from tlcore.home import home
 from tlcore.lock import FileLock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Four = tuple["NDArray[np.uint8]", "NDArray[np.int64]", "NDArray[np.uint8]", "NDArray[np.int64]"]
-_PARTS = ("x_train", "y_train", "x_test", "y_test")
 # Not there, half a file, or something else: then it is read anew.
-_UNUSABLE = (OSError, EOFError, ValueError, KeyError, TypeError, UserError)
+_UNUSABLE = (*UNREADABLE, UserError)
 
 
 def key_of(name: str, found: str) -> str:
@@ -84,7 +83,7 @@ def alone(name: str) -> Generator[None]:
     """
     with ExitStack() as stack:
         with suppress(OSError, UserError):
-            folder = home() / "datasets"
+            folder = cache_folder()
             folder.mkdir(exist_ok=True)
             stack.enter_context(FileLock(folder / f"{name}.lock"))
         yield
@@ -104,7 +103,7 @@ def find(name: str, key: str) -> Kept | None:
         folder = _folder(name, key)
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         x_train, y_train, x_test, y_test = (
-            np.asarray(np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)) for part in _PARTS
+            np.asarray(np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)) for part in KEYS
         )
         found = Kept((x_train, y_train, x_test, y_test), str(about["provenance"]), str(about["sha256"]))
         if hash_of(found.arrays) == found.sha256:
@@ -127,7 +126,7 @@ def keep(name: str, key: str, dataset: Kept) -> None:
         partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
         try:
             partial.mkdir(parents=True)
-            for part, array in zip(_PARTS, dataset.arrays, strict=True):
+            for part, array in zip(KEYS, dataset.arrays, strict=True):
                 np.save(partial / f"{part}.npy", array, allow_pickle=False)
             about = {"sha256": dataset.sha256, "provenance": dataset.provenance}
             (partial / "about.json").write_text(json.dumps(about), encoding="utf-8")
@@ -146,4 +145,4 @@ def hash_of(arrays: Four) -> str:
 
 
 def _folder(name: str, key: str) -> Path:
-    return home() / "datasets" / f"{name}-{key}"
+    return cache_folder() / f"{name}-{key}"

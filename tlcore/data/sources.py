@@ -75,13 +75,14 @@ _FACTS = {
 
 
 def _local_npz(name: str) -> Path | None:
-    candidates = [folder / f"{name}.npz" for folder in (*data_folders(), _cache())]
+    candidates = [folder / f"{name}.npz" for folder in (*data_folders(), cache_folder())]
     if name == "mnist":
         candidates.append(_keras_cache() / "mnist.npz")
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """This project's folder for data; it may not exist yet."""
     return home() / "datasets"
 
 
@@ -206,8 +207,8 @@ def _real(
 
 
 def _put_npz(name: str) -> str:
-    arrays = ", ".join(KEYS)
-    return f"connect once, or put {name}.npz (arrays {arrays}) into {_cache()} or a folder named by TLCORE_DATA_DIR"
+    arrays, folder = ", ".join(KEYS), cache_folder()
+    return f"connect once, or put {name}.npz (arrays {arrays}) into {folder} or a folder named by TLCORE_DATA_DIR"
 
 
 def find_mnist() -> str | None:
@@ -267,7 +268,7 @@ def cifar10(choose: Choose | None = None) -> Arrays:
 
     archive = _cifar_zip()
     if _local_npz("cifar10") is None and archive is not None:
-        unpacked = _cache() / f"cifar10-jpeg-{archive.stat().st_size}.npz"
+        unpacked = cache_folder() / f"cifar10-jpeg-{archive.stat().st_size}.npz"
         if not unpacked.is_file():
             _write_npz(unpacked, _unpack_jpeg(archive))
         found = _read_npz(unpacked, choose)
