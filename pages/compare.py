@@ -24,7 +24,7 @@ with st.expander("Settings of the next run" if job else "Settings", icon=":mater
     if experiment:
         if st.toggle("Show what each strategy reuses, freezes and trains", key="plan-shown"):
             rows = views.planned_network(experiment.strategies, BACKBONES[experiment.backbone], experiment.cut)
-            show_network(rows, "plan")
+            show_network(rows)
         if job is None or not job.active:
             guess = prediction.ask(experiment)
 address.write(experiment)

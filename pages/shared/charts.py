@@ -45,6 +45,21 @@ def _drawn(key: str, content: str, ink: str, _make: Callable[[], go.Figure]) -> 
     return inked(_make(), ink)
 
 
+def fold(label: str, key: str, show: Callable[[], object], *, icon: str | None = None) -> None:
+    """Offer more under a line to click: made and sent only once it is open, for charts and tables load slowly.
+
+    Args:
+        label: The line.
+        key: Unique on the page.
+        show: Shows what is under it.
+        icon: An icon before the line.
+    """
+    more = st.expander(label, key=key, icon=icon, on_change="rerun")
+    if more.open:
+        with more:
+            show()
+
+
 def ink_of_page() -> str:
     """Colour of what is written on charts: Streamlit's theme takes a faded grey that nobody reads from the back row."""
     return str(st.get_option(f"theme.{'dark' if is_dark() else 'light'}.textColor"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared.charts import show_figure, show_table
+from pages.shared.charts import fold, show_figure, show_table
 from tlcore.costs import Costs
 from tlcore.errors import UserError
 from tlcore.presets import RECORDS
@@ -28,5 +28,4 @@ def show_costs(key: str) -> None:
         "Measured on one machine, one after another."
     )
     show_figure(lambda: costs_figure(costs), key, f"{key}-figure", "Parameters against images a second; table below.")
-    with st.expander("Every model as a table"):
-        show_table(table, f"{key}-table", "Costs of every network.")
+    fold("Every model as a table", f"{key}-more", lambda: show_table(table, f"{key}-table", "Costs of every network."))

@@ -118,7 +118,7 @@ def _set_language(key: str) -> None:
 
 def _network(experiment: Experiment) -> None:
     rows = views.planned_network(experiment.strategies, BACKBONES[experiment.backbone], experiment.cut)
-    show_network(rows, "network")
+    show_network(rows)
 
 
 # --- ending -----------------------------------------------------------------------------------------------------------
@@ -140,23 +140,31 @@ def _ending(store: Store, me: str, lesson: Lesson, experiment: Experiment, hidde
         if "next" not in hidden and at + 1 < len(every):
             after = every[at + 1]
             st.page_link(lab_page(after), label=text_of(after.name).heading.title, icon=":material/arrow_forward:")
-    with st.popover("For teachers: a link to this lab", icon=":material/school:"):
-        chosen = st.multiselect("Hide from the learner", list(PARTS), format_func=PARTS.__getitem__, key="teacher-hide")
-        labels = st.number_input("Labels a class", 2, 200, experiment.labels_per_class, key="teacher-labels")
-        seeds = st.number_input("Seeds", 1, 10, experiment.seeds, key="teacher-seeds")
-        steps = st.number_input("Steps", 10, 1000, experiment.steps, step=10, key="teacher-steps")
-        preset = experiment.model_copy(update={"labels_per_class": labels, "seeds": seeds, "steps": steps})
-        query = as_query(preset, lesson.experiment)
-        if chosen:
-            query[HIDE] = ",".join(chosen)
-        if LANGUAGE in st.query_params:
-            query[LANGUAGE] = st.query_params[LANGUAGE]
-        base = (st.context.url or "").split("?")[0]
-        st.code(f"{base}?{urlencode(query, safe=',')}" if query else base, language=None, wrap_lines=True)
-        st.caption(
-            f"Anybody who opens it finds this lab with these settings. Any field of the Compare page's link works too; "
-            f"one process holds a class of 100. `{HIDE}` takes {', '.join(f'`{part}`' for part in PARTS)}."
-        )
+    teachers = st.popover(
+        "For teachers: a link to this lab", icon=":material/school:", key="teacher", on_change="rerun"
+    )
+    if teachers.open:
+        with teachers:
+            _teachers_link(lesson, experiment)
+
+
+def _teachers_link(lesson: Lesson, experiment: Experiment) -> None:
+    chosen = st.multiselect("Hide from the learner", list(PARTS), format_func=PARTS.__getitem__, key="teacher-hide")
+    labels = st.number_input("Labels a class", 2, 200, experiment.labels_per_class, key="teacher-labels")
+    seeds = st.number_input("Seeds", 1, 10, experiment.seeds, key="teacher-seeds")
+    steps = st.number_input("Steps", 10, 1000, experiment.steps, step=10, key="teacher-steps")
+    preset = experiment.model_copy(update={"labels_per_class": labels, "seeds": seeds, "steps": steps})
+    query = as_query(preset, lesson.experiment)
+    if chosen:
+        query[HIDE] = ",".join(chosen)
+    if LANGUAGE in st.query_params:
+        query[LANGUAGE] = st.query_params[LANGUAGE]
+    base = (st.context.url or "").split("?")[0]
+    st.code(f"{base}?{urlencode(query, safe=',')}" if query else base, language=None, wrap_lines=True)
+    st.caption(
+        f"Anybody who opens it finds this lab with these settings. Any field of the Compare page's link works too; "
+        f"one process holds a class of 100. `{HIDE}` takes {', '.join(f'`{part}`' for part in PARTS)}."
+    )
 
 
 def lab_page(lesson: Lesson) -> st.Page:

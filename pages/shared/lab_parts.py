@@ -44,11 +44,14 @@ def show_recorded_results(lesson: Lesson, text: Text) -> None:
     """The full experiments on the real data, as they were recorded."""
     st.header("Recorded: the full experiment", anchor=False)
     st.markdown(filled(text, "recorded", lesson))
-    columns = (
-        st.columns(len(lesson.recorded), gap="large") if len(lesson.recorded) < 3 else st.tabs(_titles(lesson.recorded))
-    )
-    for column, name in zip(columns, lesson.recorded, strict=True):
-        with column, st.container(border=True):
+    if len(lesson.recorded) < 3:
+        columns = st.columns(len(lesson.recorded), gap="large")
+        shown = list(zip(columns, lesson.recorded, strict=True))
+    else:
+        tabs = st.tabs(_titles(lesson.recorded), key=f"{lesson.name}-recorded", on_change="rerun")
+        shown = [(tab, name) for tab, name in zip(tabs, lesson.recorded, strict=True) if tab.open]
+    for place, name in shown:
+        with place, st.container(border=True):
             show_recorded(name, lesson.name)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.shared import guess as guessing
-from pages.shared.charts import show_figure, show_table
+from pages.shared.charts import fold, show_figure, show_table
 from pages.shared.results_panel import show_curves, show_differences
 from pages.shared.run_panel import show_run
 from tlcore import views
@@ -99,13 +99,21 @@ def show_result(records: Sequence[RunRecord], job: Job, guess: views.Guess | Non
     if comparisons:
         with right:
             show_differences(comparisons, job.experiment, job.id)
-    with st.expander("Learning curves and the numbers", icon=":material/show_chart:"):
-        show_curves(views.points_of(records), job.experiment, job.id, levels=views.levels_of(records))
-        show_table(views.results_table(records), f"{job.id}-table", views.accuracy_sentence(records))
-        st.caption(views.provenance_sentence(records, recorded=False))
-        st.page_link(
-            "compare.py",
-            label="Open this run on the Compare page",
-            icon=":material/science:",
-            query_params={"run": job.id},
-        )
+    fold(
+        "Learning curves and the numbers",
+        f"{job.id}-more",
+        partial(_show_numbers, records, job),
+        icon=":material/show_chart:",
+    )
+
+
+def _show_numbers(records: Sequence[RunRecord], job: Job) -> None:
+    show_curves(views.points_of(records), job.experiment, job.id, levels=views.levels_of(records))
+    show_table(views.results_table(records), f"{job.id}-table", views.accuracy_sentence(records))
+    st.caption(views.provenance_sentence(records, recorded=False))
+    st.page_link(
+        "compare.py",
+        label="Open this run on the Compare page",
+        icon=":material/science:",
+        query_params={"run": job.id},
+    )

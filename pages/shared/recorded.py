@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.shared.charts import show_figure, show_table
+from pages.shared.charts import fold, show_figure, show_table
 from pages.shared.host import sentence
 from pages.shared.results_panel import show_accuracy, show_differences, show_verdicts
 from tlcore import recorded, views
@@ -16,6 +17,11 @@ from tlcore.results import Comparison
 from tlcore.sweep import FACTORS, Sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+    from tlcore.experiment import RunRecord
     from tlcore.recorded import Recorded
 
 
@@ -58,10 +64,11 @@ def show_recorded(name: str, key: str) -> None:
         transfer = [item for item in found.comparisons if views.is_transfer(item)]
         show_verdicts(transfer or list(found.comparisons), found.experiment)
         show_differences(transfer or list(found.comparisons), found.experiment, f"{key}-{name}")
-        with st.expander("Accuracies, controls, and where these numbers come from"):
-            show_accuracy(records, f"{key}-{name}")
-            show_table(views.results_table(records), f"{key}-{name}-table", views.accuracy_sentence(records))
-            st.caption(views.provenance_sentence(records, recorded=True))
+        fold(
+            "Accuracies, controls, and where these numbers come from",
+            f"{key}-{name}-more",
+            partial(_show_numbers, found, f"{key}-{name}"),
+        )
     else:
         _show_several(found, f"{key}-{name}")
     first = found.experiments[0] if isinstance(found, Estimate) else found.records[0].experiment
@@ -71,6 +78,12 @@ def show_recorded(name: str, key: str) -> None:
         icon=":material/science:",
         query_params=first.to_query(),
     )
+
+
+def _show_numbers(found: Comparison, key: str) -> None:
+    show_accuracy(found.records, key)
+    show_table(views.results_table(found.records), f"{key}-table", views.accuracy_sentence(found.records))
+    st.caption(views.provenance_sentence(found.records, recorded=True))
 
 
 def title_of(found: Recorded) -> str:
@@ -94,22 +107,30 @@ def _show_several(found: Recorded, key: str) -> None:
         st.markdown(f"**{said}**")
         st.caption("Line: mean test accuracy over the seeds; bars: 95 % intervals.")
         show_figure(lambda: views.study_figure(found), (key, len(found.records)), f"{key}-figure", said)
-        with st.expander("As a table, and where these numbers come from"):
-            show_table(views.sweep_summary(found), f"{key}-table", "Mean accuracy and difference by value.")
-            st.caption(views.provenance_sentence(found.records, recorded=True))
+        said = "Mean accuracy and difference by value."
+        _fold_table(lambda: views.sweep_summary(found), found.records, key, said)
         return
     if isinstance(found, Estimate):
         st.caption("A score is worth something if sources that score higher gain more: τ = 1 is the same order.")
         said = views.estimate_sentence(found)
         show_figure(lambda: views.estimate_figure(found), (key, len(found.records)), f"{key}-figure", said)
         st.markdown(f"{said}\n\n{views.gains_sentence(found)}")
-        with st.expander("Every score of every source"):
-            show_table(found.table(), f"{key}-table", "Scores by source.", digits=2)
+        fold(
+            "Every score of every source",
+            f"{key}-more",
+            lambda: show_table(found.table(), f"{key}-table", "Scores by source.", digits=2),
+        )
         return
     assert not isinstance(found, Comparison)
     sentences = [cell.sentence() for cell in found.cells]
     st.markdown("\n".join(f"- {one}" for one in sentences))
     show_figure(lambda: views.scenario_figure(found), (key, len(found.records)), f"{key}-figure", " ".join(sentences))
-    with st.expander("As a table, and where these numbers come from"):
-        show_table(found.table(), f"{key}-table", "One row a scenario.")
-        st.caption(views.provenance_sentence(found.records, recorded=True))
+    _fold_table(found.table, found.records, key, "One row a scenario.")
+
+
+def _fold_table(table: Callable[[], pd.DataFrame], records: Sequence[RunRecord], key: str, said: str) -> None:
+    def show() -> None:
+        show_table(table(), f"{key}-table", said)
+        st.caption(views.provenance_sentence(records, recorded=True))
+
+    fold("As a table, and where these numbers come from", f"{key}-more", show)

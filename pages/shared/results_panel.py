@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.shared import prediction
-from pages.shared.charts import show_figure, show_table
+from pages.shared.charts import fold, show_figure, show_table
 from pages.shared.inside_answers import show_confusion
 from tlcore import views
 from tlcore.results import Comparison, paired_comparisons
@@ -75,7 +75,7 @@ def show_results(
             show_differences(comparisons, experiment, key)
     show_curves(looks or views.points_of(records), experiment, key, levels=views.levels_of(records))
     with st.expander("What was reused, frozen and trained", icon=":material/layers:", expanded=True):
-        show_network(views.recorded_network(records), f"{key}-network")
+        show_network(views.recorded_network(records))
     st.markdown("##### The numbers")
     table = views.results_table(records)
     show_table(table, f"{key}-table", views.accuracy_sentence(records))
@@ -105,19 +105,15 @@ def show_results(
         )
 
 
-def show_network(rows: Sequence[views.NetworkRow], key: str) -> None:
+def show_network(rows: Sequence[views.NetworkRow]) -> None:
     """Draw the network of every strategy, with its key in words."""
     counted = any(box.parameters is not None for row in rows for box in row.boxes)
     st.caption(
         "Filled: starts from the source's weights. Empty: starts from fresh random weights. Hatched: frozen, training "
         f"cannot change it.{' The numbers count weights.' if counted else ''}"
     )
-    alt = "; ".join(
-        f"{views.title_of(row.strategy)}: "
-        + (", ".join(f"{box.column} {box.mode} {views.origin_words(box)}" for box in row.boxes) or "no network")
-        for row in rows
-    )
-    show_figure(lambda: views.network_figure(rows), rows, key, alt)
+    if drawn := views.network_table(rows):
+        st.html(drawn)
 
 
 def show_curves(looks: Looks, experiment: Experiment, key: str, *, levels: Mapping[str, float] | None = None) -> None:
@@ -142,10 +138,17 @@ def show_curves(looks: Looks, experiment: Experiment, key: str, *, levels: Mappi
         f"Learning curves; at the end: {ends}.",
         zoom=True,
     )
-    with st.expander("The curves as a table"):
-        show_table(table, f"{key}-curves-table", "Mean accuracy in percent by step.", hide_index=False)
+    fold(
+        "The curves as a table",
+        f"{key}-curves-more",
+        lambda: show_table(table, f"{key}-curves-table", "Mean accuracy in percent by step.", hide_index=False),
+    )
 
 
 def _show_confusion(records: Sequence[RunRecord], key: str) -> None:
-    with st.expander("Which classes are taken for which", icon=":material/grid_on:"):
-        show_confusion(records, key)
+    fold(
+        "Which classes are taken for which",
+        f"{key}-confusion-more",
+        lambda: show_confusion(records, key),
+        icon=":material/grid_on:",
+    )

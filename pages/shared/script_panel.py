@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.shared.charts import fold
 from tlcore.errors import UserError
 from tlcore.export.script import script
 from tlcore.views import title_of
@@ -43,5 +44,4 @@ def show_script(experiment: Experiment, key: str) -> None:
         key=f"{key}-download",
         on_click="ignore",
     )
-    with st.expander("Read it here", icon=":material/code:"):
-        st.code(text, language="python")
+    fold("Read it here", f"{key}-read", lambda: st.code(text, language="python"), icon=":material/code:")

@@ -89,7 +89,7 @@ def test_controls_are_lower_not_hurt():
     assert "lower" in texts(figure)
 
 
-@pytest.mark.parametrize("figure", [views.accuracy_figure([]), views.differences_figure([]), views.network_figure([])])
+@pytest.mark.parametrize("figure", [views.accuracy_figure([]), views.differences_figure([])])
 def test_nothing_gives_an_empty_figure(figure):
     assert len(figure.data) == 0
     assert figure.layout.height > 0
@@ -100,7 +100,6 @@ def test_all_figures_are_transparent_and_leave_text_colours_alone():
         views.accuracy_figure(RECORDS),
         views.differences_figure(COMPARISONS),
         views.curves_figure(views.points_of(RECORDS), levels=views.levels_of(RECORDS)),
-        views.network_figure(views.recorded_network(RECORDS)),
         views.confusion_figure(RECORDS[0]),
     ]
     for figure in figures:
@@ -208,14 +207,14 @@ def test_the_planned_network_is_the_one_that_is_recorded(backbone):
 
 def test_the_network_says_in_words_what_it_draws():
     rows = views.planned_network(("feature_extraction", "pixel_baseline"), get_backbone("cnn_small"))
-    figure = views.network_figure(rows)
-    assert texts(figure).count("frozen") == 3
-    assert texts(figure).count("fresh") == 1
-    assert "no network" in texts(figure)
-    filled, hatched = figure.data
-    assert [colour.endswith(",0)") for colour in filled.marker.color] == [False, False, False, True]
-    assert hatched.marker.pattern.shape == "/"
-    assert hatched.base == filled.base[:3]
+    table = views.network_table(rows)
+    assert table.count("<b>frozen</b>") == table.count("tl-filled tl-frozen") == 3
+    assert table.count("fresh") == 1
+    assert "no network" in table
+    assert STRATEGIES["feature_extraction"].colour in table
+    assert views.network_table(()) == ""
+    counted = views.network_table(views.recorded_network(RECORDS))
+    assert f"{RECORDS[0].stages[0].parameters:,}" in counted
 
 
 def test_confusion_shows_the_counts_and_the_foreign_column():

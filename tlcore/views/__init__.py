@@ -8,7 +8,7 @@ from tlcore.views.accuracy import accuracy_figure, differences_figure
 from tlcore.views.common import is_transfer, title_of
 from tlcore.views.confusion import confusion_figure
 from tlcore.views.curves import curves_figure, levels_of, live_options, points_of
-from tlcore.views.network import NetworkRow, network_figure, origin_words, planned_network, recorded_network
+from tlcore.views.network import NetworkRow, network_table, origin_words, planned_network, recorded_network
 from tlcore.views.predicted import Guess, predicted_figure, prediction_sentence
 from tlcore.views.studies import (
     estimate_figure,
@@ -56,7 +56,7 @@ __all__ = [
     "live_options",
     "live_sentence",
     "named_value",
-    "network_figure",
+    "network_table",
     "origin_words",
     "planned_network",
     "points_of",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import plotly.graph_objects as go
+from html import escape
+from typing import TYPE_CHECKING
 
 from tlcore.models.registry import get_backbone
 from tlcore.policy import Mode, Origin
 from tlcore.strategies import STRATEGIES
-from tlcore.views.common import by_strategy, layout, look_of, tinted, title_of, wrapped
+from tlcore.views.common import by_strategy, look_of, tinted, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,8 +17,20 @@ if TYPE_CHECKING:
     from tlcore.experiment import RunRecord
     from tlcore.models.registry import Backbone
 
-ROW_PIXELS = 84
 HEAD = "head"
+NETWORK_LABEL = "The network of every strategy"
+_STYLE = """
+.tl-network { overflow-x: auto }
+.tl-network table { border-collapse: separate; border-spacing: 6px; margin: 0 -6px; width: 100%; line-height: 1.3 }
+.tl-network th { font-weight: 500; font-size: 0.875rem; padding: 0 4px }
+.tl-network th[scope=row] { text-align: right; min-width: 5.5rem; max-width: 8.5rem }
+.tl-network td { text-align: center; font-size: 0.8rem; padding: 0 }
+.tl-network .tl-box { border: 2px solid var(--tl-line); min-width: 4.6rem; height: 4.2rem; padding: 4px }
+.tl-network .tl-filled { background-color: var(--tl-fill) }
+.tl-network .tl-frozen {
+  background-image: repeating-linear-gradient(-45deg, var(--tl-hatch) 0 2px, transparent 2px 9px)
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -97,91 +108,52 @@ def planned_network(strategies: Sequence[str], backbone: Backbone, cut: int | No
     return tuple(rows)
 
 
-def network_figure(rows: Sequence[NetworkRow]) -> go.Figure:
+def network_table(rows: Sequence[NetworkRow]) -> str:
     """Draw strategies as rows and stages as columns.
 
     A filled box starts from the source's weights, an empty one from fresh ones; a hatched box is frozen, a plain one is
-    trained. Both are written in the box as well.
+    trained. Both are written in the box as well. A table of the page itself: there with its first words, as wide as the
+    screen allows, and read aloud cell by cell.
 
     Args:
         rows: From `recorded_network` or `planned_network`.
 
     Returns:
-        The figure.
+        HTML; an empty string without rows.
     """
-    figure = go.Figure()
+    if not rows:
+        return ""
     # The longest network gives the order: a smaller one has some of its stages.
     longest_first = sorted(rows, key=lambda row: -len(row.boxes))
     columns = list(dict.fromkeys(box.column for row in longest_first for box in row.boxes))
     columns.sort(key=lambda column: column == HEAD)
-    notes: list[dict[str, Any]] = []
-    for at, row in enumerate(rows):
-        colour = look_of(row.strategy).colour
-        if not row.boxes:
-            middle = max(len(columns), 1) / 2
-            notes.append(_note(middle, at, "no network: logistic regression on the pixels"))
-            continue
-        places = {box.column: columns.index(box.column) for box in row.boxes}
-        bar: dict[str, Any] = {"orientation": "h", "width": 0.8}
-        figure.add_bar(
-            **bar,
-            x=[0.92] * len(row.boxes),
-            base=[places[box.column] + 0.04 for box in row.boxes],
-            y=[at] * len(row.boxes),
-            marker={
-                "color": [tinted(colour, 0.3 if box.origin == "transferred" else 0.0) for box in row.boxes],
-                "line": {"color": colour, "width": 2},
-            },
-            customdata=[[box.column, origin_words(box), box.mode, _count(box)] for box in row.boxes],
-            hovertemplate=(
-                f"<b>{title_of(row.strategy)}</b><br>%{{customdata[0]}}: %{{customdata[1]}}, %{{customdata[2]}}"
-                "<br>%{customdata[3]}<extra></extra>"
-            ),
-        )
-        frozen = [box for box in row.boxes if box.mode == "frozen"]
-        # The hatch lies on top: a bar of its own, for plotly draws no hatch on a tinted ground.
-        figure.add_bar(
-            **bar,
-            x=[0.92] * len(frozen),
-            base=[places[box.column] + 0.04 for box in frozen],
-            y=[at] * len(frozen),
-            marker={
-                "color": colour,
-                "line": {"width": 0},
-                "pattern": {"shape": "/", "fillmode": "replace", "fgopacity": 0.5, "size": 9, "solidity": 0.16},
-            },
-            hoverinfo="skip",
-        )
-        for box in row.boxes:
-            lines = [f"<b>{box.mode}</b>", wrapped(origin_words(box), 8)]
-            if box.parameters is not None:
-                lines.append(f"{box.parameters:,}")
-            notes.append(_note(places[box.column] + 0.5, at, "<br>".join(lines)))
-    figure.update_xaxes(
-        tickvals=[at + 0.5 for at in range(len(columns))],
-        ticktext=columns,
-        range=[0, max(len(columns), 1)],
-        side="top",
-        showgrid=False,
-        zeroline=False,
-        fixedrange=True,
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    body = "".join(_row(row, columns) for row in rows)
+    return (
+        f"<style>{_STYLE}</style>"
+        f'<div class="tl-network" tabindex="0" role="region" aria-label="{NETWORK_LABEL}"><table>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
-    figure.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[wrapped(title_of(row.strategy)) for row in rows],
-        range=[len(rows) - 0.5, -0.5],
-        showgrid=False,
-        zeroline=False,
-        automargin=True,
-        fixedrange=True,
-    )
-    margin = {"l": 8, "r": 8, "t": 32, "b": 8}
-    height = ROW_PIXELS * max(len(rows), 1) + 44
-    return figure.update_layout(**layout(height=height, margin=margin, barmode="overlay", annotations=notes))
 
 
-def _note(x: float, y: float, text: str) -> dict[str, Any]:
-    return {"x": x, "y": y, "text": text, "showarrow": False, "font": {"size": 12}}
+def _row(row: NetworkRow, columns: Sequence[str]) -> str:
+    boxes = {box.column: box for box in row.boxes}
+    cells = "".join(_cell(boxes[column]) if column in boxes else "<td></td>" for column in columns)
+    if not boxes:
+        cells = f'<td colspan="{max(len(columns), 1)}">no network: logistic regression on the pixels</td>'
+    look = look_of(row.strategy)
+    shades = f"--tl-line:{look.colour};--tl-fill:{tinted(look.colour, 0.3)};--tl-hatch:{tinted(look.colour, 0.4)}"
+    return f'<tr style="{shades}"><th scope="row">{escape(title_of(row.strategy))}</th>{cells}</tr>'
+
+
+def _cell(box: Box) -> str:
+    kind = " ".join(
+        name
+        for name, holds in (("tl-filled", box.origin == "transferred"), ("tl-frozen", box.mode == "frozen"))
+        if holds
+    )
+    count = "" if box.parameters is None else f"<br>{box.parameters:,}"
+    return f'<td class="tl-box {kind}"><div><b>{box.mode}</b><br>{escape(origin_words(box))}{count}</div></td>'
 
 
 def origin_words(box: Box) -> str:
@@ -192,7 +164,3 @@ def origin_words(box: Box) -> str:
         "matched": "fresh, source's scale",
         "own": "from own net",
     }[box.origin]
-
-
-def _count(box: Box) -> str:
-    return "weights counted once it has run" if box.parameters is None else f"{box.parameters:,} weights"
