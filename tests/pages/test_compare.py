@@ -184,9 +184,15 @@ def test_a_finished_run_shows_words_first_and_all_its_parts(app):
     assert "transfer strategies" in words
     assert "points against From scratch (95 % interval" in words
     assert "Trained on 20 November 2026" in words
-    assert len(at.get("plotly_chart")) == 5
-    assert len(at.dataframe) == 4
+    assert len(at.get("plotly_chart")) == 3
+    assert len(at.dataframe) == 2
     assert len(at.get("download_button")) == 2
+    assert any("tl-network" in element.proto.body for element in at.get("html"))
+    # What is folded away is sent once it is opened.
+    at.session_state[f"{run}-curves-more"] = at.session_state[f"{run}-confusion-more"] = True
+    at.run()
+    assert len(at.get("plotly_chart")) == 4
+    assert len(at.dataframe) > 2
     at.selectbox(key=f"{run}-confusion-arm").set_value("direct_reuse").run()
     assert not at.exception
 

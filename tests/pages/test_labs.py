@@ -119,3 +119,20 @@ def test_another_language() -> None:
     assert german.language == "de"
     assert german.heading.title in everything(open_lab("feature_extraction", lang="de"))
     assert text_of("feature_extraction").heading.title in everything(open_lab("feature_extraction", lang="xx"))
+
+
+@every_lab
+def test_what_is_folded_away_opens(name: str) -> None:
+    lesson = lessons()[name]
+    run_id = filling.run(lesson.experiment, ME)
+    Store().note_progress(ME, name, run=run_id)
+    at = open_lab(name)
+    tables = len(at.dataframe)
+    at.session_state[f"{name}-script-read"] = at.session_state[f"{run_id}-more"] = at.session_state["teacher"] = True
+    at.session_state[f"{name}-script-arm"] = "scratch"
+    for record in lesson.recorded:
+        at.session_state[f"{name}-{record}-more"] = True
+    at.run()
+    assert not at.exception
+    assert "import keras" in everything(at)
+    assert len(at.dataframe) > tables + 1

@@ -21,11 +21,11 @@ HEAD = "head"
 NETWORK_LABEL = "The network of every strategy"
 _STYLE = """
 .tl-network { overflow-x: auto }
-.tl-network table { border-collapse: separate; border-spacing: 6px; margin: 0 -6px; width: 100%; line-height: 1.3 }
-.tl-network th { font-weight: 500; font-size: 0.875rem; padding: 0 4px }
-.tl-network th[scope=row] { text-align: right; min-width: 5.5rem; max-width: 8.5rem }
+.tl-network table { border-collapse: separate; border-spacing: 5px; margin: 0 -5px; width: 100%; line-height: 1.3 }
+.tl-network th { font-weight: 500; font-size: 0.875rem; padding: 0 3px }
+.tl-network th[scope=row] { text-align: right; min-width: 4.7rem; max-width: 8.5rem }
 .tl-network td { text-align: center; font-size: 0.8rem; padding: 0 }
-.tl-network .tl-box { border: 2px solid var(--tl-line); min-width: 4.6rem; height: 4.2rem; padding: 4px }
+.tl-network .tl-box { border: 2px solid var(--tl-line); min-width: 3.5rem; height: 4.2rem; padding: 3px }
 .tl-network .tl-filled { background-color: var(--tl-fill) }
 .tl-network .tl-frozen {
   background-image: repeating-linear-gradient(-45deg, var(--tl-hatch) 0 2px, transparent 2px 9px)
