@@ -1,0 +1,5 @@
+"""A learner's own pictures as a dataset: read, checked, kept for some days, deleted with all that was made of them."""
+
+from tlcore.data.own.kept import PREFIX, OwnSet, arrays, delete, find, of_owner, sweep
+
+__all__ = ["PREFIX", "OwnSet", "arrays", "delete", "find", "of_owner", "sweep"]
