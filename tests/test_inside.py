@@ -202,7 +202,7 @@ def test_the_oldest_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         inside.keep(TINY, "scratch", seed, sample())
         os.utime(tmp_path / "inside" / f"{TINY.arm_hash('scratch', seed)}.npz", ns=(seed, seed))
     assert [inside.find(TINY, "scratch", seed) is not None for seed in range(5)] == [False, False, True, True, True]
-    assert inside.has_pictures("c" * 64, (8, 8, 1))
+    assert inside.has_pictures("c" * 64, (8, 8, 1), 4)
 
 
 def test_the_run_itself_is_preferred_and_other_images_are_refused() -> None:
@@ -216,7 +216,8 @@ def test_the_run_itself_is_preferred_and_other_images_are_refused() -> None:
 def test_wide_features_keep_their_distances() -> None:
     rng = np.random.default_rng(1)
     wide = rng.normal(size=(200, 1280)) * np.geomspace(10, 0.01, 1280)
-    blank = inside.answers_only("0", (96, 96, 3), 0.5, np.zeros(4), np.zeros(4))
+    assert inside.picture_shape((96, 96, 3), 18) == (96, 96, 3)
+    blank = inside.answers_only("0", (96, 96, 3), 0.5, np.zeros(1000), np.zeros(1000))
     assert blank.picture_shape == (32, 32, 3)
     made = inside.with_features(blank, wide, wide * 1e6, np.zeros(200))
     assert made.features_before.shape == (200, inside.UNITS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import zlib
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from tlcore import inside
+from tlcore import inside, kept_weights
 from tlcore.backend import environment, resolve_precision
 from tlcore.changes import (
     WATCHED,
@@ -25,10 +26,10 @@ from tlcore.changes import (
     weight_changes,
     whole_network,
 )
-from tlcore.data import Dataset, load
+from tlcore.data import Dataset, get_dataset, load
 from tlcore.data.adapt import adapt, describe_adaptation
 from tlcore.data.external import SOURCES
-from tlcore.data.labels import Split, augment, batch_order, split_labels
+from tlcore.data.labels import Split, augment, batch_order, draw_test, split_labels
 from tlcore.data.pairs import check_pair
 from tlcore.errors import Stopped
 from tlcore.experiment import (
@@ -110,7 +111,10 @@ class _Task:
     dataset: Dataset
     shape: Shape
     x_test: NDArray[np.uint8]
+    y_test: NDArray[np.int64]
     adaptation: str
+    drawn: NDArray[np.int64] | None
+    """Rows of the training images that are the test images, where each seed draws its own."""
 
     @property
     def classes(self) -> int:
@@ -118,15 +122,30 @@ class _Task:
 
     @property
     def name(self) -> str:
-        return f"{self.dataset.sha256}/{self.shape}"
+        return f"{self.sha256}/{self.shape}"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the images as this arm has them: another draw of the test images gives another."""
+        if self.drawn is None:
+            return self.dataset.sha256
+        return hashlib.sha256(self.dataset.sha256.encode() + self.drawn.tobytes()).hexdigest()
+
+    def test_images(self, at: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Some test images as they are in the dataset."""
+        dataset = self.dataset
+        return dataset.x_test[at] if self.drawn is None else dataset.x_train[self.drawn[at]]
 
 
 @lru_cache(maxsize=2)
-def _task(source: str, target: str, shape: Shape) -> _Task:
+def _task(source: str, target: str, shape: Shape, seed: int | None) -> _Task:
     """Images are fitted to the source's input, for every arm alike: the architecture that is given sets the input."""
     check_pair(source, target)
     dataset = load(target)
-    return _Task(dataset, shape, adapt(dataset.x_test, shape), describe_adaptation(dataset.spec.shape, shape))
+    drawn = None if seed is None else draw_test(dataset, seed)
+    x_test = dataset.x_test if drawn is None else dataset.x_train[drawn]
+    y_test = dataset.y_test if drawn is None else dataset.y_train[drawn]
+    return _Task(dataset, shape, adapt(x_test, shape), y_test, describe_adaptation(dataset.spec.shape, shape), drawn)
 
 
 @lru_cache(maxsize=24)
@@ -170,9 +189,10 @@ class _Arm:
         self.backbone = get_backbone(values.backbone)
         self.recipe: Recipe = values.recipe(self.strategy)
         self.precision = resolve_precision(values.precision, self.backbone.family)
-        self.task = _task(values.source, values.target, values.shape)
+        draws = self.seed if get_dataset(values.target).by_seed else None
+        self.task = _task(values.source, values.target, values.shape, draws)
         self.split: Split = split_labels(
-            self.task.dataset, values.labels_per_class, values.validation_per_class, self.seed
+            self.task.dataset, values.labels_per_class, values.validation_per_class, self.seed, self.task.drawn
         )
         images = self.task.dataset.x_train
         self.labelled = adapt(images[self.split.labelled], self.task.shape)
@@ -527,7 +547,7 @@ class _Arm:
         start: Weights | None = None,
     ) -> RunRecord:
         values, spec = self.experiment, self.task.dataset.spec
-        truth, predicted = self.task.dataset.y_test, test_logits.argmax(axis=1)
+        truth, predicted = self.task.y_test, test_logits.argmax(axis=1)
         classes = self.task.classes
         confusion = np.zeros((classes, max(classes, test_logits.shape[1])), dtype=np.int64)
         np.add.at(confusion, (truth, predicted), 1)
@@ -541,6 +561,7 @@ class _Arm:
             changes, features = self._changes(start, weights)
             if self.seed == values.first_seed:
                 self._keep_inside(test_logits, start, weights, features)
+                self._keep_weights(weights, accuracy(test_logits, truth))
         return RunRecord(
             experiment=values,
             strategy=self.strategy,
@@ -569,6 +590,7 @@ class _Arm:
                 observation=len(self.observed_labels),
                 test=len(truth),
                 sha256=self.split.sha256,
+                pool=0 if self.task.drawn is None else len(self.task.dataset.y_train),
             ),
             datasets={
                 "source": DatasetUse(
@@ -582,7 +604,7 @@ class _Arm:
                     name=spec.name,
                     title=spec.title,
                     provenance=self.task.dataset.provenance,
-                    sha256=self.task.dataset.sha256,
+                    sha256=self.task.sha256,
                     classes=spec.classes,
                     adaptation=self.task.adaptation,
                 ),
@@ -677,6 +699,14 @@ class _Arm:
             return every[:WATCHED]
         return np.linspace(0, len(every) - 1, min(WATCHED, len(every))).astype(np.int64)
 
+    def _keep_weights(self, weights: Weights, test_accuracy: float) -> None:
+        """Keep what an exported model is made of."""
+        scale = 1.0
+        if self.recipe.phases:
+            scale = self._phase_program(self.recipe, self.recipe.compiled[-1], weights)[1].scale
+        kept = kept_weights.KeptWeights(weights, scale, self.task.sha256, test_accuracy)
+        kept_weights.keep(self.experiment, self.strategy, self.seed, kept)
+
     def _keep_inside(
         self,
         test_logits: NDArray[np.float32],
@@ -685,10 +715,10 @@ class _Arm:
         features: Sequence[NDArray[np.float64]],
     ) -> None:
         """Keep what a page shows of the arm from inside."""
-        dataset, shape = self.task.dataset, self.task.shape
-        shown = inside.shown_images(len(dataset.y_test))
-        truth, answers = dataset.y_test[shown], test_logits[shown].argmax(axis=1)
-        kept = inside.answers_only(dataset.sha256, shape, accuracy(test_logits, dataset.y_test), truth, answers)
+        sha256, shape, every = self.task.sha256, self.task.shape, self.task.y_test
+        shown = inside.shown_images(len(every))
+        truth, answers = every[shown], test_logits[shown].argmax(axis=1)
+        kept = inside.answers_only(sha256, shape, accuracy(test_logits, every), truth, answers)
         if self.recipe.learner == "network":
             first = self.network.stage_names[0]
             kept = inside.with_kernels(kept, (start or weights)[first], weights[first])
@@ -705,9 +735,9 @@ class _Arm:
                 before, after = features
                 kept = inside.with_features(kept, before, after, self.observed_labels[self._watched])
         inside.keep(self.experiment, self.strategy, self.seed, kept)
-        if not inside.has_pictures(dataset.sha256, shape):
-            images = adapt(dataset.x_test[shown], inside.picture_shape(shape))
-            inside.keep_pictures(dataset.sha256, inside.Pictures(images, truth.astype(np.int16)))
+        if not inside.has_pictures(sha256, shape, len(shown)):
+            images = adapt(self.task.test_images(shown), inside.picture_shape(shape, len(shown)))
+            inside.keep_pictures(sha256, inside.Pictures(images, truth.astype(np.int16)))
 
 
 def _of_the_same_scale(fresh: list[Any], learned: list[Any], seed: int, stage: str) -> list[Any]:

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from tlcore.experiment import Event, Experiment
-from tlcore.metrics.stats import Interval, mean_interval
+from tlcore.metrics.stats import Interval
+from tlcore.results import accuracy_interval
 from tlcore.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def show_comparison(comparison: Comparison) -> None:
     )
     for name in experiment.strategies:
         records = [record for record in comparison.records if record.strategy == name]
-        accuracy = mean_interval([record.test_accuracy for record in records])
+        accuracy = accuracy_interval(records)
         seconds = sum(sum(record.phase_seconds.values()) for record in records) / len(records)
         row = [STRATEGIES[name].title, percent_with_interval(accuracy)]
         if (item := differences.get(name)) is not None:

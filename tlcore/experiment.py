@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from tlcore.data.external import IMAGENET, SOURCES, TARGETS
-from tlcore.data.registry import DATASETS, get_dataset
+from tlcore.data.external import EXTERNAL, IMAGENET, SOURCES, TARGETS
+from tlcore.data.registry import get_dataset, is_own
 from tlcore.errors import UserError, explain, unknown_name
 from tlcore.models.registry import BACKBONES, Backbone, get_backbone
 from tlcore.policy import Mode, Origin, Phase, Recipe
@@ -119,12 +119,14 @@ class Experiment(BaseModel):
     def _known_source(cls, name: str) -> str:
         if name not in SOURCES:
             raise ValueError(unknown_name("dataset", name, SOURCES))
+        if is_own(name):
+            raise ValueError("own pictures can be a target only: choose a source that a network has learned")
         return name
 
     @field_validator("target")
     @classmethod
     def _known_target(cls, name: str) -> str:
-        if name not in DATASETS:
+        if name not in SOURCES or name in EXTERNAL:
             raise ValueError(unknown_name("dataset", name, TARGETS))
         if name not in TARGETS:
             raise ValueError(f"{name} is there to learn from only: choose another target")
@@ -164,7 +166,8 @@ class Experiment(BaseModel):
         if self.labels_per_class > most:
             raise ValueError(
                 f"{self.target} has at most {most} labels a class to give "
-                f"(some images are kept to watch the training): ask for {most} or fewer, not {self.labels_per_class}"
+                f"(some images are kept to watch the training and to test): ask for {most} or fewer, "
+                f"not {self.labels_per_class}"
             )
         if self.source == self.target:
             raise ValueError(
@@ -565,6 +568,7 @@ class LabelBudget(BaseModel):
         observation: Images outside the budget that the curve was read on.
         test: Images read once, at the end.
         sha256: Hash of the indices of the labelled images, in order: equal hashes, equal labelled images.
+        pool: Images that the test images were drawn from, where every seed draws its own; 0 with a fixed test set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -574,6 +578,12 @@ class LabelBudget(BaseModel):
     observation: int
     test: int
     sha256: str
+    pool: int = 0
+
+    @property
+    def overlap(self) -> float:
+        """Test images over the others, where every seed draws its own from one pool; 0 with a fixed test set."""
+        return self.test / (self.pool - self.test) if self.pool > self.test else 0.0
 
 
 class StageUse(BaseModel):

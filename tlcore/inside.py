@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SHOWN = 1000  # test images whose answers are kept
 PICTURED = 3  # of them are followed through the network
 SIDE = 32  # pixels; larger pictures and maps are made smaller
+LARGEST_SIDE = 96  # of pictures, where there are few
 CHANNELS = 8  # of each stage
 UNITS = 128  # of a fully connected stage, and coordinates of the features
 FILTERS = 32
@@ -140,9 +141,18 @@ def shown_images(count: int) -> NDArray[np.int64]:
     return np.random.default_rng(_SHOWN_SEED).permutation(count)[:SHOWN]
 
 
-def picture_shape(shape: Shape) -> Shape:
-    """Shape of the pictures that are kept of a network's input."""
-    return (min(shape[0], SIDE), min(shape[1], SIDE), shape[2])
+def picture_shape(shape: Shape, count: int = SHOWN) -> Shape:
+    """Shape of the pictures that are kept of a network's input: the fewer there are the larger they may be.
+
+    Args:
+        shape: Height, width, channels of the network's input.
+        count: Number of pictures.
+
+    Returns:
+        Height, width, channels; all pictures together have no more pixels than `SHOWN` of `SIDE` by `SIDE`.
+    """
+    side = min(LARGEST_SIDE, int(SIDE * (SHOWN / max(count, 1)) ** 0.5))
+    return (min(shape[0], side), min(shape[1], side), shape[2])
 
 
 def pictured_images(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -178,7 +188,7 @@ def answers_only(
     none = np.zeros((0, 0), dtype=np.float16)
     return Inside(
         dataset_sha256=dataset_sha256,
-        picture_shape=picture_shape(shape),
+        picture_shape=picture_shape(shape, len(truth)),
         test_accuracy=test_accuracy,
         truth=truth.astype(np.int16),
         answers=answers.astype(np.int16),
@@ -311,16 +321,30 @@ def keep_pictures(dataset_sha256: str, pictures: Pictures) -> None:
         _keep_newest(folder, "pictures-*.npz", MOST_PICTURES)
 
 
-def has_pictures(dataset_sha256: str, shape: Shape) -> bool:
+def has_pictures(dataset_sha256: str, shape: Shape, count: int) -> bool:
     """Whether this machine keeps a task's shown test images already.
 
     Args:
         dataset_sha256: Hash of the target's images.
         shape: Height, width, channels of the arm's images.
+        count: Number of the pictures.
     """
     with suppress(OSError, UserError):
-        return (home() / "inside" / _pictures_name(dataset_sha256, picture_shape(shape))).exists()
+        return (home() / "inside" / _pictures_name(dataset_sha256, picture_shape(shape, count))).exists()
     return False
+
+
+def forget(record: RunRecord) -> None:
+    """Delete what is kept of an arm, its pictures too: they were somebody's own.
+
+    Args:
+        record: The arm's record.
+    """
+    with suppress(OSError, UserError):
+        folder = home() / "inside"
+        (folder / f"{record.arm_hash}.npz").unlink(missing_ok=True)
+        for path in folder.glob(f"pictures-{record.datasets['target'].sha256[:16]}-*.npz"):
+            path.unlink(missing_ok=True)
 
 
 def _pictures_name(dataset_sha256: str, shape: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlcore.errors import UserError
 from tlcore.experiment import Experiment, PairedComparison, RunRecord
-from tlcore.metrics.stats import paired_interval, verdict
+from tlcore.metrics.stats import Interval, mean_interval, paired_interval, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +40,36 @@ def paired_comparisons(records: Sequence[RunRecord], baseline: str | None = None
         if strategy == baseline or not shared:
             continue
         accuracies = ([by_arm[name, seed] for seed in shared] for name in (strategy, baseline))
-        comparisons.append(paired_comparison(strategy, baseline, *accuracies))
+        comparisons.append(paired_comparison(strategy, baseline, *accuracies, overlap=overlap_of(records)))
     return tuple(comparisons)
 
 
+def accuracy_interval(records: Sequence[RunRecord]) -> Interval:
+    """Mean test accuracy of one strategy with its interval.
+
+    Args:
+        records: One record a seed; at least one.
+
+    Returns:
+        The mean and its interval.
+    """
+    return mean_interval([record.test_accuracy for record in records], overlap=overlap_of(records))
+
+
+def overlap_of(records: Sequence[RunRecord]) -> float:
+    """How much the test sets of several seeds share, for the intervals.
+
+    Args:
+        records: Records of one experiment.
+
+    Returns:
+        Test images over the others where every seed draws its own from one pool; 0 with a fixed test set.
+    """
+    return max((record.labels.overlap for record in records), default=0.0)
+
+
 def paired_comparison(
-    strategy: str, baseline: str, treatment: Sequence[float], control: Sequence[float]
+    strategy: str, baseline: str, treatment: Sequence[float], control: Sequence[float], overlap: float = 0.0
 ) -> PairedComparison:
     """One strategy against a baseline.
 
@@ -54,11 +78,12 @@ def paired_comparison(
         baseline: What it is compared with.
         treatment: The strategy's test accuracies, one a seed.
         control: The baseline's for the same seeds, in the same order.
+        overlap: From `overlap_of`.
 
     Returns:
         The mean difference with its interval and verdict.
     """
-    interval = paired_interval(treatment, control)
+    interval = paired_interval(treatment, control, overlap=overlap)
     return PairedComparison(
         strategy=strategy,
         baseline=baseline,

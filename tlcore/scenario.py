@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tlcore.errors import UserError
 from tlcore.estimate import SourceScores, scores_of
 from tlcore.experiment import Experiment, PairedComparison, RunRecord
-from tlcore.metrics.stats import Interval, mean_interval
-from tlcore.results import Comparison, paired_comparisons
+from tlcore.metrics.stats import Interval
+from tlcore.results import Comparison, accuracy_interval, paired_comparisons
 from tlcore.saved import Saved, run_each, run_here
 from tlcore.strategies import STRATEGIES
 
@@ -146,7 +146,7 @@ class Cell(Saved):
     def best_interval(self) -> Interval:
         """Its mean test accuracy with the t interval over seeds."""
         best = self.best
-        return mean_interval([r.test_accuracy for r in self.comparison.records if r.strategy == best])
+        return accuracy_interval([record for record in self.comparison.records if record.strategy == best])
 
     @property
     def as_good(self) -> tuple[str, ...]:
@@ -271,8 +271,7 @@ def measured_best(records: Sequence[RunRecord], candidates: Sequence[str]) -> st
         Its name.
     """
     means = {
-        name: mean_interval([record.test_accuracy for record in records if record.strategy == name]).mean
-        for name in candidates
+        name: accuracy_interval([record for record in records if record.strategy == name]).mean for name in candidates
     }
     return max(candidates, key=lambda name: means[name])
 

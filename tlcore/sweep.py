@@ -13,7 +13,7 @@ from tlcore.errors import UserError, unknown_name
 from tlcore.experiment import DEFAULT_STRATEGIES, Experiment, PairedComparison, RunRecord
 from tlcore.metrics.curves import LabelEfficiency, Measurement, label_efficiencies, quantities
 from tlcore.metrics.stats import Interval, mean_interval
-from tlcore.results import Comparison, paired_comparisons
+from tlcore.results import Comparison, accuracy_interval, paired_comparisons
 from tlcore.saved import Saved, run_each, run_here
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Sweep(Saved):
     def accuracy(self, strategy: str) -> tuple[Interval, ...]:
         """Mean test accuracy of a strategy with its t interval over seeds, value by value."""
         return tuple(
-            mean_interval([record.test_accuracy for record in comparison.records if record.strategy == strategy])
+            accuracy_interval([record for record in comparison.records if record.strategy == strategy])
             for comparison in self.comparisons
         )
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-from tlcore.data.registry import DATASETS, DatasetSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tlcore.data.registry import DATASETS, DatasetSpec, get_dataset, is_own
 
 IMAGENET = "imagenet"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,34 @@ EXTERNAL: Mapping[str, ExternalSource] = MappingProxyType(
         )
     }
 )
-SOURCES: Mapping[str, DatasetSpec | ExternalSource] = MappingProxyType({**DATASETS, **EXTERNAL})
-TARGETS: Mapping[str, DatasetSpec] = MappingProxyType(
-    {name: spec for name, spec in DATASETS.items() if not spec.source_only}
-)
+
+
+class Tasks(Mapping[str, T | DatasetSpec]):
+    """Tasks by name: those of the registry to choose from, and pictures of somebody's own for whoever knows their name.
+
+    Args:
+        registered: What is listed.
+    """
+
+    def __init__(self, registered: Mapping[str, T]) -> None:
+        self._registered = dict(registered)
+
+    def __getitem__(self, name: str) -> T | DatasetSpec:
+        """A task; somebody's own pictures too, which are never listed."""
+        if name in self._registered:
+            return self._registered[name]
+        if is_own(name):
+            return get_dataset(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of what is listed."""
+        return iter(self._registered)
+
+    def __len__(self) -> int:
+        """Number of what is listed."""
+        return len(self._registered)
+
+
+SOURCES: Mapping[str, DatasetSpec | ExternalSource] = Tasks[DatasetSpec | ExternalSource]({**DATASETS, **EXTERNAL})
+TARGETS: Mapping[str, DatasetSpec] = Tasks({name: spec for name, spec in DATASETS.items() if not spec.source_only})

@@ -11,6 +11,8 @@ import numpy as np
 from tlcore.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from tlcore.data.registry import Dataset
@@ -41,7 +43,57 @@ class Split:
         return hashlib.sha256(self.labelled.tobytes()).hexdigest()
 
 
-def split_labels(dataset: Dataset, per_class: int, validation_per_class: int, seed: int) -> Split:
+def draw_test(dataset: Dataset, seed: int) -> NDArray[np.int64]:
+    """Draw the images that a seed is tested on, for a dataset that has no test images apart.
+
+    Stratified, and by groups: near copies are never on both sides.
+
+    Args:
+        dataset: A dataset whose seeds draw their own test images.
+        seed: Seed of the draw, at least 0.
+
+    Returns:
+        Rows of its training images, ascending: of each class what `DatasetSpec.test_images` says, or fewer where whole
+        groups do not fit, at least one.
+    """
+    wanted = [dataset.spec.test_images(int(count)) for count in np.bincount(dataset.y_train)]
+    rows = np.arange(len(dataset.y_train))
+    return _whole_groups(dataset, rows, wanted, np.random.default_rng([seed, 6]))
+
+
+def _whole_groups(
+    dataset: Dataset, rows: NDArray[np.int64], wanted: Sequence[int], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Whole groups, in random order, until every class has as many images as are wanted."""
+    groups = np.arange(len(dataset.y_train)) if dataset.groups is None else dataset.groups
+    order = np.argsort(groups[rows], kind="stable")
+    starts = np.flatnonzero(np.diff(groups[rows][order])) + 1
+    members = [rows[part] for part in np.split(order, starts)]
+    left = np.asarray(wanted)
+    taken: list[NDArray[np.int64]] = []
+    refused: list[NDArray[np.int64]] = []
+    for at in rng.permutation(len(members)):
+        counts = np.bincount(dataset.y_train[members[at]], minlength=len(left))
+        fits = (counts <= left).all()
+        (taken if fits else refused).append(members[at])
+        left = left - counts if fits else left
+    # A class of large groups only: a test without it would be worse than one image too many.
+    for label in np.flatnonzero(left == np.asarray(wanted)):
+        having = [member for member in refused if (dataset.y_train[member] == label).any()]
+        if wanted[int(label)] and having:
+            smallest = min(having, key=len)
+            taken.append(smallest)
+            refused = [member for member in refused if member is not smallest]
+    return np.sort(np.concatenate(taken)) if taken else rows[:0]
+
+
+def split_labels(
+    dataset: Dataset,
+    per_class: int,
+    validation_per_class: int,
+    seed: int,
+    test: NDArray[np.int64] | None = None,
+) -> Split:
     """Draw a label budget.
 
     Budgets are nested: with one seed, the images of 10 labels a class are among those of 20. They are stratified: every
@@ -53,6 +105,8 @@ def split_labels(dataset: Dataset, per_class: int, validation_per_class: int, se
         validation_per_class: Labels a class among them to choose the learning rate on; at least 1, less than
             `per_class`.
         seed: Seed of the draw, at least 0.
+        test: From `draw_test`, where each seed draws its own test images: they are in no part, and the observation
+            images are drawn anew as well.
 
     Returns:
         The indices.
@@ -67,10 +121,21 @@ def split_labels(dataset: Dataset, per_class: int, validation_per_class: int, se
     rng, fixed = np.random.default_rng([seed, 1]), np.random.default_rng(OBSERVATION_SEED)
     labelled: list[NDArray[np.int64]] = []
     observation: list[NDArray[np.int64]] = []
+    watched: NDArray[np.int64] | None = None
+    if test is not None:
+        rest = np.setdiff1d(np.arange(len(dataset.y_train)), test)
+        wanted = [spec.observation_per_class] * len(spec.classes)
+        watched = _whole_groups(dataset, rest, wanted, np.random.default_rng([seed, 7]))
     for label, name in enumerate(spec.classes):
-        rows = fixed.permutation(np.flatnonzero(dataset.y_train == label))
-        observation.append(rows[: spec.observation_per_class])
-        pool = np.sort(rows[spec.observation_per_class :])
+        if watched is None:
+            rows = fixed.permutation(np.flatnonzero(dataset.y_train == label))
+            observation.append(rows[: spec.observation_per_class])
+            pool = np.sort(rows[spec.observation_per_class :])
+        else:
+            assert test is not None
+            observation.append(watched[dataset.y_train[watched] == label])
+            used = np.concatenate([test, watched])
+            pool = np.setdiff1d(np.flatnonzero(dataset.y_train == label), used)
         if len(pool) < per_class:
             raise UserError(
                 f"{spec.name}: class '{name}' has {len(pool)} images to label, {per_class} were asked for: "

@@ -6,14 +6,16 @@ A name means the thing: `mnist` is MNIST or an error that says how to get it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tlcore.data import kept, sources
+from tlcore.data import kept, own, sources
 from tlcore.data.drawn import DIGIT_CLASSES, GARMENT_CLASSES
+from tlcore.data.own.kept import SIDE
 from tlcore.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
     from tlcore.data.sources import Arrays, Choose
 
+TEST_SHARE = 0.3
+"""Share of the pictures that each seed is tested on, where a dataset has no test pictures of its own."""
+MOST_TEST = 1000
+"""Test pictures of such a dataset, all classes together."""
+_OWN_NAME = re.escape(own.PREFIX) + "[0-9a-f]{12}"
+_MANY = 10_000
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -43,6 +51,7 @@ class DatasetSpec:
         kind: ``real``, or ``generated`` for pictures drawn by this project (pages show a badge).
         load: Reads or makes the arrays.
         looks: Where it may be found without a network, checked quickly: the provenance, or None.
+        by_seed: Whether there are no test pictures apart: each seed draws its own from all there are.
     """
 
     name: str
@@ -56,6 +65,20 @@ class DatasetSpec:
     looks: Callable[[], str | None]
     mirrored: bool = False
     source_only: bool = False
+    by_seed: bool = False
+
+    def test_images(self, count: int) -> int:
+        """Test pictures that a seed draws of a class.
+
+        Args:
+            count: Pictures of the class.
+
+        Returns:
+            How many, at least 1; 0 where the dataset has test pictures apart.
+        """
+        if not self.by_seed:
+            return 0
+        return max(1, min(round(TEST_SHARE * count), MOST_TEST // max(len(self.classes), 1)))
 
     @property
     def observation_per_class(self) -> int:
@@ -65,7 +88,8 @@ class DatasetSpec:
     @property
     def labels_per_class_limit(self) -> int:
         """The largest label budget a class, the observation set being kept out of it."""
-        return min(5000, self.smallest_class - self.observation_per_class)
+        rest = self.smallest_class - self.observation_per_class - self.test_images(self.smallest_class)
+        return max(2, min(5000, rest))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +104,7 @@ class Dataset:
         y_test: Test labels, like `y_train`.
         provenance: Where the bytes came from, in words.
         sha256: Hash of the four arrays.
+        groups: Number of each training image's group, int64, shape (n,), where near copies have to stay together.
     """
 
     spec: DatasetSpec
@@ -89,6 +114,7 @@ class Dataset:
     y_test: NDArray[np.int64]
     provenance: str
     sha256: str
+    groups: NDArray[np.int64] | None = None
 
 
 _WHOLE = {
@@ -316,10 +342,42 @@ def get_dataset(name: str) -> DatasetSpec:
     Raises:
         UserError: If there is none of that name; the message holds the near names.
     """
-    try:
+    if name in DATASETS:
         return DATASETS[name]
-    except KeyError:
-        raise UserError(unknown_name("dataset", name, DATASETS)) from None
+    if is_own(name):
+        return _own_spec(name)
+    raise UserError(unknown_name("dataset", name, DATASETS))
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is one that somebody's own pictures may have; they need not be here.
+
+    Args:
+        name: Any text.
+    """
+    return re.fullmatch(_OWN_NAME, name) is not None
+
+
+def _own_spec(name: str) -> DatasetSpec:
+    """Somebody's own pictures. What was run on them can still be read after they are gone."""
+    found = own.find(name)
+    return DatasetSpec(
+        name,
+        found.title if found else "Own pictures, deleted",
+        "A learner's own pictures." if found else "A learner's own pictures, which are no longer here.",
+        found.classes if found else (),
+        (SIDE, SIDE, 3),
+        min(found.counts) if found else _MANY,
+        "real",
+        partial(_no_file, name),
+        lambda: f"own pictures of {found.created:%d %B %Y}" if found else None,
+        mirrored=True,
+        by_seed=True,
+    )
+
+
+def _no_file(name: str) -> Arrays:
+    raise UserError(f"{name}: these pictures were deleted or are on another machine: choose others or add them again")
 
 
 @lru_cache(maxsize=2)  # a source and a target: where there is no room on disk, each is up to 184 MB of memory
@@ -336,6 +394,13 @@ def load(name: str) -> Dataset:
         UserError: If the name is unknown, or the data can neither be found nor downloaded.
     """
     spec = get_dataset(name)
+    if (pictures := own.find(name)) is not None:  # kept as arrays already
+        images, labels, groups = own.arrays(pictures)
+        return Dataset(
+            spec, images, labels, images[:0], labels[:0], spec.looks() or "own pictures", pictures.sha256, groups
+        )
+    if is_own(name):
+        spec.load()  # says that they are gone
     with kept.alone(name):
         found = _find(spec)
         if found is None:

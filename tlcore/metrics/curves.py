@@ -454,12 +454,13 @@ def _measure(
 ) -> Measurement | None:
     without = {seed: arms[baseline, seed] for seed in own if (baseline, seed) in arms and strategy != baseline}
     difference: Interval | None = None
+    overlap = max(record.labels.overlap for record in own.values())
     if quantity.arm is not None:
         values = _numbers({seed: quantity.arm(record, reading) for seed, record in own.items()})
         others = _numbers({seed: quantity.arm(record, reading) for seed, record in without.items()})
         pairs = [(values[seed], others[seed]) for seed in values if seed in others]
         if pairs and all(math.isfinite(a) and math.isfinite(b) for a, b in pairs):
-            difference = paired_interval([a for a, _ in pairs], [b for _, b in pairs], level)
+            difference = paired_interval([a for a, _ in pairs], [b for _, b in pairs], level, overlap)
     elif quantity.pair is not None:
         values = _numbers({seed: quantity.pair(own[seed], other) for seed, other in without.items()})
     else:
@@ -470,7 +471,7 @@ def _measure(
     return Measurement(
         strategy=strategy,
         quantity=quantity.name,
-        interval=None if censored else mean_interval(list(values.values()), level),
+        interval=None if censored else mean_interval(list(values.values()), level, overlap),
         difference=difference,
         values={seed: None if math.isinf(value) else value for seed, value in values.items()},
         censored=censored,

@@ -37,15 +37,19 @@ class Interval:
     n: int
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Mean of independent repetitions with its Student t interval.
+def mean_interval(values: Sequence[float], level: float = 0.95, overlap: float = 0.0) -> Interval:
+    """Mean of repetitions with its Student t interval.
 
-    The half width is ``t · s / √n`` with ``t`` the quantile at (1 + level) / 2 for n - 1 degrees of freedom and ``s``
-    the sample standard deviation.
+    The half width is ``t · s · √(1/n + overlap)`` with ``t`` the quantile at (1 + level) / 2 for n - 1 degrees of
+    freedom and ``s`` the sample standard deviation. Repeated splits of one set of pictures share many of them, so that
+    their mean strays further than that of independent repetitions: the corrected resampled t of Nadeau and Bengio
+    (2003, Inference for the Generalization Error).
 
     Args:
         values: One value a seed; at least one, all finite.
         level: Coverage, in (0, 1).
+        overlap: Test images over the others, where each value is of another split of the same images; 0 where the
+            values are independent.
 
     Returns:
         The mean and its interval; no interval for a single value.
@@ -65,20 +69,25 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
         raise ValueError("a value is not finite: leave diverged repetitions out and say so")
     if not 0 < level < 1:
         raise ValueError("the level must lie between 0 and 1")
+    if not 0 <= overlap < math.inf:
+        raise ValueError("the overlap must be a number of 0 or more")
     mean = float(data.mean())
     if data.size == 1:
         return Interval(mean, None, None, 1)
-    half = float(stdtrit(data.size - 1, (1 + level) / 2) * data.std(ddof=1) / math.sqrt(data.size))
+    half = float(stdtrit(data.size - 1, (1 + level) / 2) * data.std(ddof=1) * math.sqrt(1 / data.size + overlap))
     return Interval(mean, mean - half, mean + half, int(data.size))
 
 
-def paired_interval(treatment: Sequence[float], baseline: Sequence[float], level: float = 0.95) -> Interval:
+def paired_interval(
+    treatment: Sequence[float], baseline: Sequence[float], level: float = 0.95, overlap: float = 0.0
+) -> Interval:
     """Mean difference of two arms that share their seeds, with the t interval of the difference.
 
     Args:
         treatment: One value a seed.
         baseline: The baseline's values for the same seeds, in the same order.
         level: Coverage, in (0, 1).
+        overlap: As in `mean_interval`.
 
     Returns:
         The mean of ``treatment - baseline`` and its interval.
@@ -94,7 +103,7 @@ def paired_interval(treatment: Sequence[float], baseline: Sequence[float], level
     """
     if len(treatment) != len(baseline):
         raise ValueError(f"{len(treatment)} and {len(baseline)} values cannot be paired")
-    return mean_interval([a - b for a, b in zip(treatment, baseline, strict=True)], level)
+    return mean_interval([a - b for a, b in zip(treatment, baseline, strict=True)], level, overlap)
 
 
 def verdict(interval: Interval) -> Verdict:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from tlcore.metrics.stats import mean_interval
+from tlcore.results import accuracy_interval
 from tlcore.views.common import (
     GREY,
     bounds,
@@ -49,7 +49,7 @@ def accuracy_figure(records: Sequence[RunRecord]) -> go.Figure:
     for row, (strategy, group) in enumerate(groups.items()):
         colour, title = look_of(strategy).colour, title_of(strategy)
         values = [record.test_accuracy for record in group]
-        interval = mean_interval(values)
+        interval = accuracy_interval(group)
         diverged = [record.status == "diverged" for record in group]
         low, high = bounds(interval.mean, interval.low, interval.high)
         ends += [*values, max(low, 0.0), min(high, 1.0)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tlcore.metrics.stats import mean_interval, paired_interval, verdict
+from tlcore.metrics.stats import paired_interval, verdict
+from tlcore.results import accuracy_interval, overlap_of
 from tlcore.views.accuracy import accuracy_figure
 from tlcore.views.common import GREY, by_strategy, percent, title_of
 
@@ -91,11 +92,7 @@ def predicted_figure(records: Sequence[RunRecord], guess: Guess | None) -> go.Fi
 def measured_order(records: Sequence[RunRecord], strategies: Sequence[str]) -> list[str]:
     """Some strategies by mean test accuracy, the highest first; those without records are left out."""
     groups = by_strategy(records)
-    means = {
-        name: mean_interval([record.test_accuracy for record in groups[name]]).mean
-        for name in strategies
-        if name in groups
-    }
+    means = {name: accuracy_interval(groups[name]).mean for name in strategies if name in groups}
     return sorted(means, key=lambda name: -means[name])
 
 
@@ -113,7 +110,7 @@ def prediction_sentence(records: Sequence[RunRecord], guess: Guess) -> str:
     """
     groups = by_strategy(records)
     if guess.accuracy is not None and guess.strategy in groups:
-        interval = mean_interval([record.test_accuracy for record in groups[guess.strategy]])
+        interval = accuracy_interval(groups[guess.strategy])
         off = abs(100 * interval.mean - guess.accuracy)
         low, high = interval.low, interval.high
         inside = low is not None and high is not None and low <= guess.accuracy / 100 <= high
@@ -145,5 +142,6 @@ def _pair(higher: Sequence[RunRecord], lower: Sequence[RunRecord]) -> Found:
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         return "open"
-    word = verdict(paired_interval([ours[seed] for seed in shared], [theirs[seed] for seed in shared]))
+    pairs = [ours[seed] for seed in shared], [theirs[seed] for seed in shared]
+    word = verdict(paired_interval(*pairs, overlap=overlap_of(higher)))
     return "right" if word == "helps" else "wrong" if word == "hurts" else "open"

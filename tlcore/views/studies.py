@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from tlcore.data.external import SOURCES
-from tlcore.metrics.stats import mean_interval
 from tlcore.models.registry import BACKBONES
+from tlcore.results import accuracy_interval
 from tlcore.strategies import STRATEGIES
 from tlcore.sweep import FACTORS
 from tlcore.views.common import GREY, bounds, by_strategy, error_bars, layout, look_of, points, title_of, wrapped
@@ -108,7 +108,7 @@ def categories_figure(sweep: Sweep) -> go.Figure:
     rows: list[float] = []
     for value, comparison in zip(sweep.values, sweep.comparisons, strict=True):
         for strategy, records in by_strategy(comparison.records).items():
-            interval = mean_interval([record.test_accuracy for record in records])
+            interval = accuracy_interval(records)
             low, high = bounds(interval.mean, interval.low, interval.high)
             ends += [low, high]
             colour = look_of(strategy).colour
@@ -181,7 +181,7 @@ def scenario_figure(scenario: Scenario) -> go.Figure:
     for at, cell in enumerate(scenario.cells):
         advised = set(cell.advice.strategies)
         for row, (strategy, records) in enumerate(by_strategy(cell.comparison.records).items()):
-            interval = mean_interval([record.test_accuracy for record in records])
+            interval = accuracy_interval(records)
             low, high = bounds(interval.mean, interval.low, interval.high)
             figure.add_scatter(
                 x=[100 * interval.mean],

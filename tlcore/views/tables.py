@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tlcore.metrics.stats import mean_interval
+from tlcore.results import accuracy_interval
 from tlcore.views.common import by_strategy, title_of, verdict_word
 from tlcore.views.confusion import confusion_labels
 from tlcore.views.curves import bands
@@ -45,7 +45,7 @@ def results_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for strategy, group in by_strategy(records).items():
-        interval = mean_interval([record.test_accuracy for record in group])
+        interval = accuracy_interval(group)
         train = sum(record.train_accuracy for record in group) / len(group)
         diverged = sum(record.status == "diverged" for record in group)
         note = f" ({diverged} diverged)" if diverged else ""

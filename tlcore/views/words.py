@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 from tlcore.data.external import SOURCES
-from tlcore.metrics.stats import mean_interval
+from tlcore.results import accuracy_interval
 from tlcore.views.common import by_strategy, interval_text, is_transfer, percent, points, title_of
 from tlcore.views.curves import bands
 
@@ -95,7 +95,7 @@ def accuracy_sentence(records: Sequence[RunRecord]) -> str:
     """
     parts: list[str] = []
     for strategy, group in by_strategy(records).items():
-        interval = mean_interval([record.test_accuracy for record in group])
+        interval = accuracy_interval(group)
         bounds = ""
         if interval.low is not None and interval.high is not None:
             bounds = f" ({percent(interval.low)} to {percent(interval.high)})"
