@@ -20,6 +20,7 @@ page = st.navigation(
         "Labs": [lab_page(lesson) for lesson in lessons().values()],
         "Experiment": [
             st.Page("compare.py", title="Compare", icon=":material/science:", url_path="compare"),
+            st.Page("models.py", title="Models", icon=":material/model_training:", url_path="models"),
             st.Page("runs.py", title="Runs", icon=":material/list_alt:", url_path="runs"),
         ],
         "Review": [

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tlcore.console import Runner, err, out, show_comparison, table
@@ -472,6 +472,42 @@ def costs(names: tuple[str, ...], json_path: Path | None) -> None:
     with err.status("measuring", spinner="line") as status:
         found = measure_costs(names or tuple(BACKBONES), lambda name: status.update(f"measuring {name}"))
     _finish(found, json_path, show_costs)
+
+
+@commands.command()
+@click.argument("names", nargs=-1, metavar="[BACKBONE]…")
+@click.option("--download", is_flag=True, help="Download the weights of the networks named.")
+def weights(names: tuple[str, ...], download: bool) -> None:
+    """List published weights: which are on this host and where, or where they come from and belong.
+
+    \b
+    Example:
+      python -m tlcore weights resnet50 --download
+    """
+    from tlcore.models import get_backbone
+    from tlcore.models.download import address_of
+    from tlcore.models.download import download as fetch
+    from tlcore.models.weights import find_weights, own_folder
+
+    if download and not names:
+        raise UserError("name the networks whose weights to download, for they are gigabytes together")
+    networks = [get_backbone(name) for name in names] or [one for one in BACKBONES.values() if one.application]
+    if download:
+        for network in networks:
+            with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=err) as bars:
+                bar = bars.add_task(network.title, total=None)
+                path = fetch(
+                    network, lambda at, bars=bars, bar=bar: bars.update(bar, completed=at.done, total=at.total)
+                )
+            out.print(f"{network.name}: {path}", highlight=False, soft_wrap=True)
+        return
+    shown = table("name", "licence", "top-1", "here", caption=f"missing files belong into {own_folder()}")
+    for network in networks:
+        found, application = find_weights(network), network.application
+        assert application is not None  # or `find_weights` would have said so
+        where = str(found) if found else f"not here: {address_of(network)}"
+        shown.add_row(network.name, application.licence, f"{application.top1:.1%}", where)
+    out.print(shown)
 
 
 @commands.command()

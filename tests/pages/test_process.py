@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from tlcore.experiment import Experiment
 run = filling.run(Experiment(), "me")
 at = AppTest.from_file({main!r}, default_timeout=30).run()
-for page in ("compare", "runs"):
+for page in ("compare", "models", "runs"):
     at.switch_page({folder!r} + f"/{{page}}.py").run()
     assert not at.exception, at.exception
 at.query_params["run"] = run

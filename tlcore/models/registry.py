@@ -43,6 +43,7 @@ class Application:
             or ``torch`` (channel means subtracted, divided by the channels' deviations).
         files: Names of the files of its ImageNet weights without the output layers, the one that Keras downloads
             first.
+        folder: Where Keras downloads them from, below the address of all its networks.
         top1: Published ImageNet top-1 accuracy of these weights, in [0, 1], single crop at `Backbone.trained_size`.
         top1_source: Who published that.
         licence: Licence of the ImageNet weights.
@@ -55,6 +56,7 @@ class Application:
     constructor: str
     scaling: Literal["caffe", "tf", "torch"]
     files: tuple[str, ...]
+    folder: str
     top1: float
     top1_source: str
     licence: str
@@ -241,6 +243,7 @@ def _mobilenet_v2(alpha: float, widths: tuple[int, ...], top1: float, top1_sourc
             scaling="tf",
             arguments=(("alpha", alpha),),
             files=(f"mobilenet_v2_{_KERNELS}_{alpha}_224_no_top.h5", f"mobilenet_v2_{alpha}_224_no_top.weights.h5"),
+            folder="mobilenet_v2",
             top1=top1,
             top1_source=top1_source,
             licence="Apache 2.0",
@@ -328,6 +331,7 @@ BACKBONES: dict[str, Backbone] = {
                 # Inside the model Keras would scale the pixels in half precision.
                 arguments=(("include_preprocessing", False),),
                 files=("efficientnetv2-b0_notop.h5",),
+                folder="efficientnet_v2",
                 digest="893217f2bb855e2983157299931e43ff",
                 top1=0.787,
                 top1_source=_KERAS,
@@ -350,6 +354,7 @@ BACKBONES: dict[str, Backbone] = {
                 "DenseNet121",
                 scaling="torch",
                 files=(f"densenet121_{_KERNELS}_notop.h5",),
+                folder="densenet",
                 digest="30ee3e1110167f948a6b9946edeeb738",
                 top1=0.75,
                 top1_source=_KERAS,
@@ -372,6 +377,7 @@ BACKBONES: dict[str, Backbone] = {
                 "ResNet50",
                 scaling="caffe",
                 files=(f"resnet50_{_KERNELS}_notop.h5",),
+                folder="resnet",
                 digest="4d473c1dd8becc155b73f8504c6f6626",
                 top1=0.749,
                 top1_source=_KERAS,
@@ -394,6 +400,7 @@ BACKBONES: dict[str, Backbone] = {
                 "Xception",
                 scaling="tf",
                 files=(f"xception_{_KERNELS}_notop.h5",),
+                folder="xception",
                 digest="b0042744bf5b25fce3cb969f33bebb97",
                 top1=0.79,
                 top1_source=_KERAS,
@@ -419,6 +426,7 @@ BACKBONES: dict[str, Backbone] = {
                 "InceptionV3",
                 scaling="tf",
                 files=(f"inception_v3_{_KERNELS}_notop.h5",),
+                folder="inception_v3",
                 digest="bcbd6486424b2319ff4ef7d526e38f63",
                 top1=0.779,
                 top1_source=_KERAS,
@@ -444,6 +452,7 @@ BACKBONES: dict[str, Backbone] = {
                 scaling="torch",
                 arguments=(("include_preprocessing", False),),
                 files=("convnext_tiny_notop.h5",),
+                folder="convnext",
                 digest="d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
                 top1=0.813,
                 top1_source=_KERAS,
@@ -467,6 +476,7 @@ BACKBONES: dict[str, Backbone] = {
                 "VGG16",
                 scaling="caffe",
                 files=(f"vgg16_{_KERNELS}_notop.h5",),
+                folder="vgg16",
                 digest="6d6bbae143d832006294945121d1f1fc",
                 top1=0.713,
                 top1_source=_KERAS,

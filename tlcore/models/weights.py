@@ -50,7 +50,7 @@ def weights_folders() -> tuple[Path, ...]:
     each, this project's own, Keras's cache."""
     keras_cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
     data = (place for folder in data_folders() for place in (folder, folder.parent / "weights"))
-    return (*data, home() / "weights", keras_cache)
+    return (*data, own_folder(), keras_cache)
 
 
 def find_weights(backbone: Backbone, file: str | None = None) -> Path | None:
@@ -75,12 +75,31 @@ def find_weights(backbone: Backbone, file: str | None = None) -> Path | None:
     elif named.name == file and file not in ("", ".."):
         candidates = [folder / file for folder in weights_folders()]
     else:
-        raise UserError(f"weights file '{file}': give the bare name of a file in {_own_folder()} or an absolute path")
+        raise UserError(f"weights file '{file}': give the bare name of a file in {own_folder()} or an absolute path")
     for path in candidates:
         if path.is_file():
             return path
-    where = f"put it into {_own_folder()} or a folder named by TLCORE_DATA_DIR"
+    where = f"put it into {own_folder()} or a folder named by TLCORE_DATA_DIR"
     raise UserError(f"there is no weights file {file}: {'check the path' if named.is_absolute() else where}")
+
+
+def own_folder() -> Path:
+    """This project's own folder for weights files, which `weights_folders` has after those of the data."""
+    return home() / "weights"
+
+
+def file_digest(path: Path, like: str) -> str:
+    """Hash of a file.
+
+    Args:
+        path: The file.
+        like: A published hash: 32 digits are an MD5, more a SHA-256.
+
+    Returns:
+        The same kind of hash, in hexadecimal.
+    """
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "md5" if len(like) == 32 else "sha256").hexdigest()
 
 
 def imagenet_weights(backbone: Backbone, input_shape: Shape, file: str | None = None) -> PublishedWeights:
@@ -126,14 +145,9 @@ def _application(backbone: Backbone) -> Application:
     return backbone.application
 
 
-def _own_folder() -> Path:
-    return home() / "weights"
-
-
 def _verify(path: Path, digest: str) -> None:
     """Check before Keras does: offline, Keras deletes a cached file whose hash is wrong."""
-    with path.open("rb") as opened:
-        found = hashlib.file_digest(opened, "md5" if len(digest) == 32 else "sha256").hexdigest()
+    found = file_digest(path, digest)
     if found != digest:
         raise UserError(
             f"{path} is damaged or another file: its hash is {found[:8]}… and not {digest[:8]}…; replace it or delete "
@@ -150,7 +164,7 @@ def _download(backbone: Backbone) -> Path:
     except Exception as error:  # keras.utils.get_file raises a bare Exception when the network is absent
         raise UserError(
             f"{backbone.name}'s ImageNet weights are not on this machine and could not be downloaded "
-            f"({_reason(error)}): connect once, or put {name} into {_own_folder()} or a folder named by TLCORE_DATA_DIR"
+            f"({_reason(error)}): connect once, or put {name} into {own_folder()} or a folder named by TLCORE_DATA_DIR"
         ) from None
     path = find_weights(backbone)
     if path is None:  # a cache that cannot be written: Keras then uses one of its own choice

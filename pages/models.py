@@ -1,0 +1,15 @@
+"""Pre-trained models: what each costs, whose weights are on this host, and how to get the others."""
+
+import streamlit as st
+
+from pages.shared.costs_panel import show_costs
+from pages.shared.models_panel import show_models
+
+st.title("Pre-trained models", anchor=False)
+st.markdown(
+    "Networks that others have trained on ImageNet, with weights that Keras publishes. Choose one by what it has "
+    "learned, by what it costs, and by whether it is here."
+)
+show_models()
+st.header("What they cost", anchor=False)
+show_costs("models-costs")
