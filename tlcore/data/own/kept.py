@@ -130,45 +130,45 @@ def arrays(own_set: OwnSet) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArr
 
 def of_owner(owner: str) -> tuple[OwnSet, ...]:
     """The sets of one owner, newest first."""
-    return tuple(sorted((one for one in _all() if one.owner == owner), key=lambda one: one.created, reverse=True))
+    return tuple(sorted((one for one in all_sets() if one.owner == owner), key=lambda one: one.created, reverse=True))
 
 
-def delete(id: str, owner: str) -> None:  # noqa: A002 - the word everywhere for a set's id
-    """Delete a set's pictures.
+def all_sets() -> Iterator[OwnSet]:
+    """Every set there is, of all owners."""
+    for place in folder().iterdir():
+        if (found := find(PREFIX + place.name)) is not None:
+            yield found
+
+
+def remove(own_set: OwnSet) -> None:
+    """Delete a set's pictures: out of sight at once, then from the disk.
 
     Args:
-        id: The set's id.
-        owner: Who asks.
+        own_set: The set; if somebody else was faster, nothing happens.
 
     Raises:
-        UserError: If there is no such set, it is somebody else's, or the system does not let it go.
+        UserError: If the system does not let it go.
     """
-    found = find(PREFIX + id)
-    if found is None:
-        raise UserError("there is no such set of pictures: it may have been deleted already")
-    if found.owner != owner:
-        raise UserError("these pictures belong to somebody else: only the browser that added them can delete them")
-    _remove(found)
+    hidden = folder() / f"{own_set.id}.{time.monotonic_ns()}.partial"
+    try:
+        (folder() / own_set.id).rename(hidden)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"these pictures cannot be deleted now ({error.strerror}): try again") from None
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
-def sweep(now: datetime | None = None) -> int:
-    """Delete the sets whose day has come, and what writers that died left behind.
+def remove_stale(now: datetime) -> None:
+    """Delete what writers that died left behind.
 
     Args:
-        now: The moment; None for the present one.
-
-    Returns:
-        How many sets were deleted.
+        now: The present moment.
     """
-    now = now or datetime.now(UTC)
-    expired = [one for one in _all() if one.expires <= now]
-    for one in expired:
-        _remove(one)
     for partial in folder().glob("*.partial"):
         with suppress(OSError):
             if now.timestamp() - partial.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(partial, ignore_errors=True)
-    return len(expired)
 
 
 class Writer:
@@ -190,11 +190,11 @@ class Writer:
         self._count = 0
         self._digest = hashlib.sha256()
         _check_room(owner, most * _bytes_of_one())
-        self._partial = folder() / f"{self._id}.partial"
+        self._partial = folder() / f"{self._id}.{os.getpid()}.partial"  # whoever ends this process finds it
         self._images: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        with _disk():
+        with disk():
             self._partial.mkdir(mode=0o700)
             self._images = (self._partial / "images.npy").open("wb")
             self._write_header()
@@ -219,7 +219,7 @@ class Writer:
         if picture.shape != (SIDE, SIDE, 3) or picture.dtype != np.uint8:
             raise ValueError(f"a picture of {picture.dtype} {picture.shape}")
         data = np.ascontiguousarray(picture).data.cast("B")
-        with _disk():
+        with disk():
             self._images.write(data)
         self._digest.update(data)
         self._count += 1
@@ -260,7 +260,7 @@ class Writer:
             self._digest.hexdigest(),
             SIDE,
         )
-        with _disk():
+        with disk():
             self._write_header()
             self._images.close()
             np.save(self._partial / "labels.npy", labels.astype(np.int64), allow_pickle=False)
@@ -310,27 +310,9 @@ def _bytes_of_one() -> int:
     return SIDE * SIDE * 3
 
 
-def _all() -> Iterator[OwnSet]:
-    for place in folder().iterdir():
-        if (found := find(PREFIX + place.name)) is not None:
-            yield found
-
-
-def _remove(own_set: OwnSet) -> None:
-    """Take a set out of sight at once, then delete its files: who maps them keeps what is mapped until it lets go."""
-    hidden = folder() / f"{own_set.id}.{time.monotonic_ns()}.partial"
-    try:
-        (folder() / own_set.id).rename(hidden)
-    except FileNotFoundError:
-        return  # somebody else was faster
-    except OSError as error:
-        raise UserError(f"these pictures cannot be deleted now ({error.strerror}): try again") from None
-    shutil.rmtree(hidden, ignore_errors=True)
-
-
 def _check_room(owner: str, more: int) -> None:
     mine = everybody = more
-    for one in _all():
+    for one in all_sets():
         size = sum(one.counts) * _bytes_of_one()
         everybody += size
         mine += size if one.owner == owner else 0
@@ -352,8 +334,12 @@ def _check_room(owner: str, more: int) -> None:
 
 
 @contextmanager
-def _disk() -> Generator[None]:
-    """Say in words what the disk refuses."""
+def disk() -> Generator[None]:
+    """Say in words what the disk refuses.
+
+    Raises:
+        UserError: In place of an `OSError`.
+    """
     try:
         yield
     except OSError as error:

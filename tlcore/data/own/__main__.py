@@ -1,0 +1,7 @@
+"""The process that reads an upload."""
+
+import sys
+
+from tlcore.data.own.apart import main
+
+sys.exit(main())
