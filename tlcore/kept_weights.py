@@ -1,0 +1,147 @@
+"""The final weights of finished arms as files, so that a model can be taken along after its process has ended.
+
+One file an arm, the first seed of every strategy. Reading them needs no Keras.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from tlcore.errors import UserError
+from tlcore.home import home
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tlcore.experiment import Experiment, RunRecord
+
+ROOM = 500_000_000  # bytes in `home`: 500 arms of the small networks, or five of ResNet50
+PIXELS = "pixels"  # what the weights of a logistic regression stand under
+_VERSION = 1
+# Not there, half copied, of another version, or no such file at all.
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, eq=False)
+class KeptWeights:
+    """What one arm ended with.
+
+    Args:
+        weights: Arrays by stage, the head's under ``head``; a pixel baseline's coefficients under `PIXELS`.
+        feature_scale: Factor on what the head sees, which the arrays do not hold.
+        dataset_sha256: Hash of the target's images.
+        test_accuracy: The arm's accuracy on the whole test set, in [0, 1]: names the run among others of this arm.
+    """
+
+    weights: Mapping[str, list[NDArray[np.float32]]]
+    feature_scale: float
+    dataset_sha256: str
+    test_accuracy: float
+
+
+def keep(experiment: Experiment, strategy: str, seed: int, kept: KeptWeights) -> None:
+    """Keep an arm's weights, and let go of the oldest where there are too many.
+
+    A disk that is full costs no one a result: then nothing is kept. Nor are weights that are no longer numbers.
+
+    Args:
+        experiment: What was asked for.
+        strategy: The arm's strategy.
+        seed: The arm's seed.
+        kept: What to keep.
+    """
+    if not all(bool(np.isfinite(array).all()) for arrays in kept.weights.values() for array in arrays):
+        return
+    with suppress(OSError, UserError):
+        path = _path(experiment.arm_hash(strategy, seed))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, kept)
+        _make_room(path)
+
+
+def find(record: RunRecord) -> KeptWeights | None:
+    """Find the weights that a record was measured with.
+
+    Args:
+        record: The record.
+
+    Returns:
+        They, or None where this machine does not keep them, or keeps those of another run of the same arm.
+    """
+    try:
+        kept = _read(_path(record.arm_hash))
+    except (*_DAMAGED, UserError):
+        return None
+    same_images = kept.dataset_sha256 == record.datasets["target"].sha256
+    return kept if same_images and kept.test_accuracy == record.test_accuracy else None
+
+
+def _path(arm_hash: str) -> Path:
+    return home() / "arm_weights" / f"{arm_hash}.npz"
+
+
+def _write(path: Path, kept: KeptWeights) -> None:
+    """Write a file so that no reader ever sees half of it."""
+    about = {
+        "version": _VERSION,
+        "feature_scale": kept.feature_scale,
+        "dataset_sha256": kept.dataset_sha256,
+        "test_accuracy": kept.test_accuracy,
+    }
+    arrays: dict[str, NDArray[Any]] = {"about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)}
+    for stage, held in kept.weights.items():
+        arrays |= {f"{stage}.{at}": array.astype(np.float32, copy=False) for at, array in enumerate(held)}
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def _make_room(newest: Path) -> None:
+    """Remove the oldest files until the rest have room; the newest stays, however large."""
+    found: list[tuple[int, int, Path]] = []
+    for path in newest.parent.glob("*.npz"):
+        with suppress(FileNotFoundError):  # another process makes room as well
+            state = path.stat()
+            found.append((state.st_mtime_ns, state.st_size, path))
+    used = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if used <= ROOM or path == newest:
+            return
+        path.unlink(missing_ok=True)
+        used -= size
+
+
+def _read(path: Path) -> KeptWeights:
+    # Opened here, because NumPy leaves a file open that it cannot read.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        about = json.loads(bytes(arrays["about"]))
+        if about["version"] != _VERSION:
+            raise ValueError(f"{path} is of version {about['version']}")
+        weights: dict[str, list[NDArray[np.float32]]] = {}
+        for name in arrays.files:
+            stage, dot, _ = name.rpartition(".")
+            if dot:
+                weights.setdefault(stage, []).append(arrays[name])
+        return KeptWeights(
+            weights=weights,
+            feature_scale=float(about["feature_scale"]),
+            dataset_sha256=str(about["dataset_sha256"]),
+            test_accuracy=float(about["test_accuracy"]),
+        )
