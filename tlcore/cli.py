@@ -16,6 +16,9 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tlcore.cli_export import export
+from tlcore.cli_own import own
+from tlcore.cli_pairs import similarity
 from tlcore.console import Runner, err, out, show_comparison, table
 from tlcore.data import DATASETS
 from tlcore.errors import Stopped, UserError
@@ -568,6 +571,11 @@ def worker(slots: int | None) -> int:
     from tlcore.jobs.worker import main as work
 
     return work(slots)
+
+
+commands.add_command(export)
+commands.add_command(own)
+commands.add_command(similarity)
 
 
 # --- results --------------------------------------------------------------------------------------------------------
