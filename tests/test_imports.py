@@ -22,6 +22,7 @@ TRAINS = {
     "tlcore.loops",
     "tlcore.models.applications",
     "tlcore.engine",
+    "tlcore.export.model",
     "tlcore.features",
     "tlcore.heads",
     "tlcore.models.build",

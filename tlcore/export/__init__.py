@@ -1,1 +1,1 @@
-"""What leaves the project: a comparison's arm as a script of plain Keras."""
+"""What leaves the project: an arm as a script, a notebook or a model, a comparison as tables, a report or logs."""

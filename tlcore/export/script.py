@@ -6,10 +6,11 @@ Importing this module does not import Keras, so that a page can offer the script
 from __future__ import annotations
 
 import platform
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from string import Template
-from textwrap import fill
+from textwrap import dedent, fill
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -27,9 +28,10 @@ from tlcore.presets import DATA
 from tlcore.strategies import get_strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tlcore.data.registry import DatasetSpec
+    from tlcore.experiment import RunRecord
     from tlcore.models import Backbone
     from tlcore.policy import Recipe
 
@@ -41,6 +43,9 @@ WRITTEN = (
     "fine_tune_all",
     "lp_ft",
     "head_continued",
+    "copy_frozen",
+    "copy_fine_tuned",
+    "l2_sp",
     "gradual_unfreeze",
     "discriminative_lr",
     "random_features",
@@ -52,13 +57,54 @@ FROM_KERAS = ("mnist", "fashion_mnist", "cifar10")
 WIDTH = 116  # characters of a line of the command
 
 
-def script(experiment: Experiment, strategy: str, seed: int = 0) -> str:
+@dataclass(frozen=True)
+class Part:
+    """Some functions of a script that belong together.
+
+    Args:
+        title: What they are about, in a few words.
+        words: What they do, in one or two sentences.
+        pieces: Their code, each to be read by itself.
+    """
+
+    title: str
+    words: str
+    pieces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A script in its parts.
+
+    Args:
+        title: Strategy and tasks.
+        sentence: What the strategy does.
+        command: How the engine repeats the arm.
+        link: How the app does.
+        requirements: The packages it needs, with the versions that it was written for.
+        python: Version of Python that it was written for.
+        notes: What to know about it, one line each.
+        parts: The code, from imports to the last line.
+    """
+
+    title: str
+    sentence: str
+    command: tuple[str, ...]
+    link: str
+    requirements: tuple[str, ...]
+    python: str
+    notes: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+
+def script(experiment: Experiment, strategy: str, seed: int = 0, record: RunRecord | None = None) -> str:
     """Write an arm as plain Keras: the same draw, first weights and batches as the engine's.
 
     Args:
         experiment: What is compared.
         strategy: Name of the arm's strategy, one of `WRITTEN`.
         seed: The arm's seed.
+        record: What the engine measured with it, whose versions the script then names; None for this host's.
 
     Returns:
         Python source; it needs Keras and NumPy, and scikit-learn or Pillow where it imports them.
@@ -71,6 +117,31 @@ def script(experiment: Experiment, strategy: str, seed: int = 0) -> str:
         >>> text.splitlines()[0]
         'r\"\"\"Probe, then fine-tune: from MNIST digits to UCI digits.'
     """
+    _check(experiment, strategy)
+    return _Script(experiment, strategy, seed, record).text()
+
+
+def parts_of(experiment: Experiment, strategy: str, seed: int = 0, record: RunRecord | None = None) -> Parts:
+    """The same as `script` in parts, to be run one after another: files are settings instead of options.
+
+    Args:
+        experiment: What is compared.
+        strategy: Name of the arm's strategy, one of `WRITTEN`.
+        seed: The arm's seed.
+        record: What the engine measured with it, or None.
+
+    Returns:
+        The parts.
+
+    Raises:
+        UserError: As `script`.
+    """
+    _check(experiment, strategy)
+    return _Script(experiment, strategy, seed, record, asks=False).parts()
+
+
+def _check(experiment: Experiment, strategy: str) -> None:
+    """Refuse what cannot be written."""
     get_strategy(strategy)
     if strategy not in WRITTEN:
         raise UserError(f"there is no stand-alone script for {strategy}: choose one of {', '.join(WRITTEN)}")
@@ -89,7 +160,6 @@ def script(experiment: Experiment, strategy: str, seed: int = 0) -> str:
                 f"the engine scales the random features of {backbone.name}, for which there is no script: "
                 "choose mini_resnet or a network without batch normalisation"
             )
-    return _Script(experiment, strategy, seed).text()
 
 
 class _Script:
@@ -99,10 +169,16 @@ class _Script:
         experiment: What is compared.
         strategy: Name of the arm's strategy.
         seed: The arm's seed.
+        record: What the engine measured with it, or None.
+        asks: Whether files are options on the command line; else they are settings at the top.
     """
 
-    def __init__(self, experiment: Experiment, strategy: str, seed: int) -> None:
+    def __init__(
+        self, experiment: Experiment, strategy: str, seed: int, record: RunRecord | None = None, *, asks: bool = True
+    ) -> None:
+        self.record, self.asks = record, asks
         self.experiment, self.strategy, self.seed = experiment, get_strategy(strategy), seed
+        self.alone = experiment.model_copy(update={"strategies": (strategy,), "seeds": 1, "first_seed": seed})
         self.backbone: Backbone = get_backbone(experiment.backbone)
         self.recipe: Recipe = experiment.recipe(strategy)
         self.target = get_dataset(experiment.target)
@@ -121,41 +197,80 @@ class _Script:
 
     def text(self) -> str:
         """The whole script."""
-        sections = [f"{self._imports()}\n\n{self._settings()}", *self._data()]
-        if not self.pixels:
-            sections += self._network()
-        if self.transfers:
-            sections += self._source()
-        if self.trains:
-            sections += self._training()
-        sections.append(self._main())
-        body = "\n\n".join(section.strip("\n") + "\n" for section in sections)
+        pieces = [piece for part in self._parts() for piece in part.pieces]
+        body = "\n\n".join(piece.strip("\n") + "\n" for piece in pieces)
         return f"{self._header()}\n{body}"
+
+    def parts(self) -> Parts:
+        """The script in its parts."""
+        return Parts(
+            title=f"{self.strategy.title}: {self._about()}",
+            sentence=self.strategy.sentence,
+            command=tuple(command_line(self.alone)),
+            link=self._link(),
+            requirements=self._requirements(),
+            python=self._python(),
+            notes=tuple(self._notes()),
+            parts=tuple(self._parts()),
+        )
+
+    def _parts(self) -> Iterator[Part]:
+        yield Part("Settings", templates.SETTINGS_WORDS, (f"{self._imports()}\n\n{self._settings()}",))
+        yield Part("The images", templates.DATA_WORDS, tuple(self._data()))
+        if not self.pixels:
+            yield Part("The network", templates.NETWORK_WORDS, tuple(self._network()))
+        if self.transfers:
+            yield Part("The source model", templates.SOURCE_WORDS, tuple(self._source()))
+        if self.trains:
+            yield Part("Training", templates.TRAINING_WORDS, tuple(self._training()))
+        yield Part("Run it", templates.RUN_WORDS, (self._main(),))
 
     # --- the top ----------------------------------------------------------------------------------------------------
 
     def _header(self) -> str:
-        known = SOURCES[self.experiment.source].title
-        about = f"from {known} to {self.target.title}" if self.transfers else f"on {self.target.title}"
-        notes: list[str] = []
-        if self.trains and self.experiment.precision != "float32":
-            notes.append("# The engine may compute the stages in bfloat16 where that is faster: this is in float32.")
-        if self.trains and self.experiment.seconds is not None:
-            notes.append(f"# The engine stops after {self.experiment.seconds:g} s of training; this does not.")
         return _fill(
             templates.HEADER,
             title=self.strategy.title,
-            about=f"{about}.",
+            about=f"{self._about()}.",
             sentence=self.strategy.sentence,
             seed=self.seed,
             usage=self._usage(),
-            command=_indented(self._command()),
-            link=f"/compare?{urlencode(self.experiment.to_query(), safe=',')}",
-            version=tlcore.__version__,
-            python=platform.python_version(),
-            packages=" ".join(f"{name}=={number}" for name in self._packages() if (number := _version(name))),
-            notes="".join(f"{note}\n" for note in notes),
+            command=_indented(command_line(self.alone)),
+            link=self._link(),
+            version=self.record.environment.tlcore if self.record else tlcore.__version__,
+            python=self._python(),
+            packages=" ".join(self._requirements()),
+            notes="".join(f"# {note}\n" for note in self._notes()),
         )
+
+    def _about(self) -> str:
+        known = SOURCES[self.experiment.source].title
+        return f"from {known} to {self.target.title}" if self.transfers else f"on {self.target.title}"
+
+    def _link(self) -> str:
+        return f"/compare?{urlencode(self.experiment.to_query(), safe=',')}"
+
+    def _python(self) -> str:
+        return self.record.environment.python if self.record else platform.python_version()
+
+    def _requirements(self) -> tuple[str, ...]:
+        recorded = self.record.environment.packages if self.record else {}
+        versions = {name: recorded.get(name) or _version(name) for name in self._packages()}
+        return tuple(f"{name}=={number}" for name, number in versions.items() if number)
+
+    def _notes(self) -> list[str]:
+        notes: list[str] = []
+        if self.record:
+            found, where = self.record, self.record.environment
+            notes.append(
+                f"The engine's record of {found.created:%Y-%m-%d} ({where.precision}): "
+                f"test accuracy {found.test_accuracy:.4f}."
+            )
+        if self.trains and self.experiment.precision != "float32":
+            notes.append("The engine may compute the stages in bfloat16 where that is faster: this is in float32.")
+        if self.trains and self.experiment.seconds is not None:
+            notes.append(f"The engine stops after {self.experiment.seconds:g} s of training; this does not.")
+        return notes
 
     def _usage(self) -> str:
         name = f"{self.strategy.name}.py"
@@ -174,28 +289,10 @@ class _Script:
             )
         )
 
-    def _command(self) -> list[str]:
-        """The command line of the same arm, over as many lines as it takes."""
-        values = self.experiment.model_copy(
-            update={"strategies": (self.strategy.name,), "seeds": 1, "first_seed": self.seed}
-        )
-        shown = ("source", "target", "backbone", "strategies", "labels_per_class", "seeds", "first_seed", "steps")
-        lines = ["python -m tlcore compare"]
-        for field in QUERY_KEYS.values():
-            value = getattr(values, field)
-            if value == Experiment.model_fields[field].default and field not in shown:
-                continue
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else "auto" if value is None else str(value)
-            option = f"--{field.replace('_', '-')} {text}"
-            if len(lines[-1]) + len(option) < WIDTH - 8:
-                lines[-1] += f" {option}"
-            else:
-                lines.append(f"  {option}")
-        return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
-
     def _packages(self) -> list[str]:
-        networks = [] if self.pixels else ["keras", "tensorflow"]
-        data = ["keras", "tensorflow"] if self.pixels and _whole(self.target) else []
+        keras = ["keras", self.record.environment.backend if self.record else "tensorflow"]
+        networks = [] if self.pixels else keras
+        data = keras if self.pixels and _whole(self.target) else []
         digits = self._reads_digits
         learn = ["scikit-learn"] if self.pixels or digits else []
         return [*networks, *data, "numpy", *learn, *(["pillow"] if digits or self._resizes else [])]
@@ -210,7 +307,7 @@ class _Script:
 
     def _imports(self) -> str:
         packages = self._packages()
-        first = ["import argparse"] if self.transfers or self.from_file else []
+        first = ["import argparse"] if self.asks and (self.transfers or self.from_file) else []
         first += [] if self.pixels else ["import zlib"]
         modules = (["import keras"] if "keras" in packages else []) + ["import numpy as np"]
         froms = [] if self.pixels else ["from keras import layers"]
@@ -223,6 +320,9 @@ class _Script:
 
     def _settings(self) -> str:
         parts: list[str] = []
+        if not self.asks:
+            parts += [templates.CHECKPOINT_SETTING] if self.transfers else []
+            parts += [_fill(templates.FILE_SETTING, role=role.upper(), name=role) for role in self.from_file]
         if self.trains or self.pixels:
             parts.append(_fill(templates.SETTINGS, seed=self.seed))
         if self.trains:
@@ -264,6 +364,8 @@ class _Script:
             rates=_tuple((fixed,) if fixed else self.experiment.learning_rates),
             phases=lines[0] if len(lines) == 1 else "".join(f"\n    {line}" for line in lines) + "\n",
         )
+        if self.recipe.pull:
+            text += _fill(templates.PULL_SETTINGS, start=self.recipe.pull.start, zero=self.recipe.pull.zero)
         rates = self.recipe.phases[0].stage_rates
         if rates:
             factors = "".join(f'    "{name}": {factor:.6g},\n' for name, factor in rates)
@@ -348,6 +450,7 @@ class _Script:
         freeze = _fill(templates.FREEZE_STATISTICS, learns=learns) if batch else templates.FREEZE
         rates = self.recipe.phases[0].stage_rates
         parts = [freeze, templates.ADAMS if rates else templates.ADAM]
+        parts += [templates.PULL] if self.recipe.pull else []
         if not self.transfers:
             parts = [templates.ORDER, templates.CHANGED_BATCHES if self.changes else templates.BATCHES, *parts]
         train = _fill(
@@ -355,6 +458,7 @@ class _Script:
             first=self._first,
             source_line="        source: Weights of the source model, by stage.\n" if self.transfers else "",
             load=templates.LOAD_STAGES if self.transfers else "",
+            pull=templates.HOLD_NEAR if self.recipe.pull else "",
             changes=f', "{self.experiment.augmentation}", seed=SEED, done=done' if self.changes else "",
         )
         return [*parts, train, *([_fill(templates.CHOOSE, first=self._first)] if self._chooses else [])]
@@ -362,13 +466,22 @@ class _Script:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def _main(self) -> str:
+        text = self._filled_main()
+        if self.asks:
+            return text
+        before, _, body = text.partition("def main():\n")
+        for name in ("checkpoint", "source_data", "target_data"):
+            body = body.replace(f"given.{name}", name.upper())
+        return before + dedent(body.partition("\n\n\nif __name__")[0])
+
+    def _filled_main(self) -> str:
         options = templates.SOURCE_OPTION if self.transfers else ""
         for role in self.from_file:
             options += _fill(templates.FILE_OPTION, role=role, required=str(role == "target"))
         source_file = "given.source_data" if "source" in self.from_file else ""
         title = f"{self.strategy.title} on {self.target.title}"
         shared = {
-            "parse": _fill(templates.PARSE, title=title, options=options) if options else "",
+            "parse": _fill(templates.PARSE, title=title, options=options) if options and self.asks else "",
             "source": _fill(templates.GET_SOURCE, arguments=source_file) if self.transfers else "",
             "target_argument": "given.target_data" if "target" in self.from_file else "",
             "labelled": self.labelled,
@@ -394,6 +507,30 @@ class _Script:
     def _first(self) -> str:
         """First argument of what trains: the source's weights, where they are used."""
         return "source, " if self.transfers else ""
+
+
+def command_line(experiment: Experiment) -> list[str]:
+    """The command that runs an experiment, over as many lines as it takes.
+
+    Args:
+        experiment: What is run.
+
+    Returns:
+        Lines of at most `WIDTH` characters; all but the last end in a backslash.
+    """
+    shown = ("source", "target", "backbone", "strategies", "labels_per_class", "seeds", "first_seed", "steps")
+    lines = ["python -m tlcore compare"]
+    for field in QUERY_KEYS.values():
+        value = getattr(experiment, field)
+        if value == Experiment.model_fields[field].default and field not in shown:
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else "auto" if value is None else str(value)
+        option = f"--{field.replace('_', '-')} {text}"
+        if len(lines[-1]) + len(option) < WIDTH - 8:
+            lines[-1] += f" {option}"
+        else:
+            lines.append(f"  {option}")
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
 def _fill(template: str, **values: Any) -> str:

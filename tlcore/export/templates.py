@@ -69,6 +69,26 @@ STAGE_RATES = {  # further factors on the rate: what lies lower is more general,
 $factors}
 """
 
+SETTINGS_WORDS = "Everything that the experiment fixes. Change a number here and run the cells again."
+DATA_WORDS = (
+    "The images as the engine reads them, and the draw of the few that have labels: the same ones with the same seed."
+)
+NETWORK_WORDS = (
+    "The network and its first weights. Each stage draws from a stream of its own, so the head starts alike whatever "
+    "is loaded elsewhere."
+)
+SOURCE_WORDS = "What the network learned before: read from a file, or trained here first, which takes minutes."
+TRAINING_WORDS = "What is frozen, at what rate the rest learns, and the order of the batches."
+RUN_WORDS = "From the labelled images to the test accuracy. The test images are read once, at the end."
+
+CHECKPOINT_SETTING = """\
+CHECKPOINT = ""  # file of the source model's weights, from data/checkpoints; empty: it is trained here first
+"""
+
+FILE_SETTING = """\
+${role}_DATA = ""  # file of the $name's images and labels: see `load_$name` below
+"""
+
 # --- data -------------------------------------------------------------------------------------------------------------
 
 KERAS_DATA = '''\
@@ -385,7 +405,7 @@ $source_line        images: The labelled images.
     """
     model = build(CLASSES)
     draw_first_weights(model, FIRST_SEED)
-$load    order = rows[batch_order(len(rows), BATCH_SIZE, sum(phase["steps"] for phase in PHASES), SEED)]
+$load$pull    order = rows[batch_order(len(rows), BATCH_SIZE, sum(phase["steps"] for phase in PHASES), SEED)]
     done = 0
     for phase in PHASES:
         freeze(model, phase["frozen"])
@@ -401,6 +421,27 @@ $load    order = rows[batch_order(len(rows), BATCH_SIZE, sum(phase["steps"] for 
 LOAD_STAGES = """\
     for name in TRANSFERRED:
         model.get_layer(name).set_weights(source[name])
+"""
+
+PULL_SETTINGS = """\
+TO_START, TO_ZERO = $start, $zero  # how strongly what was loaded is held near its start, and the head near zero
+"""
+
+PULL = '''\
+def hold_near_the_start(model):
+    """Add a penalty on leaving the weights that were loaded, and one on the size of the new head's."""
+
+    def penalty(start, strength):
+        return lambda variable: strength / 2 * keras.ops.sum(keras.ops.square(variable - start))
+
+    for layer in model.layers:
+        for variable in layer.trainable_weights:
+            start = np.zeros(variable.shape, "float32") if layer.name == "head" else np.array(variable.numpy())
+            variable.regularizer = penalty(start, TO_ZERO if layer.name == "head" else TO_START)
+'''
+
+HOLD_NEAR = """\
+    hold_near_the_start(model)
 """
 
 CHOOSE = '''\
