@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from tlcore.data.external import EXTERNAL, IMAGENET, SOURCES, TARGETS
-from tlcore.data.registry import get_dataset, is_own
+from tlcore.data.registry import get_dataset, is_own, shared_classes
 from tlcore.errors import UserError, explain, unknown_name
 from tlcore.models.registry import BACKBONES, Backbone, get_backbone
 from tlcore.policy import Mode, Origin, Phase, Recipe
@@ -173,6 +173,11 @@ class Experiment(BaseModel):
             raise ValueError(
                 f"source and target are both {self.source}: choose two different datasets, or the source has already "
                 "seen the target's images"
+            )
+        if shared := shared_classes(self.source, self.target):
+            raise ValueError(
+                f"source and target both have {', '.join(shared[:3])}, so the source has already seen the target's "
+                "images: choose classes for one that the other does not have"
             )
         backbone = get_backbone(self.backbone)
         if (self.source == IMAGENET) != (backbone.family == "application"):
@@ -449,6 +454,9 @@ def _settle(values: dict[str, Any]) -> tuple[Experiment, list[str]]:
         usual = (Experiment.model_fields["source"].default, Experiment.model_fields["target"].default)
         values["source"] = next(name for name in usual if name != values["target"])
         notices.append(f"Source and target in the link were the same; the source was set to {values['source']}.")
+    if shared_classes(values["source"], values["target"]):
+        values["source"] = next(name for name in ("mnist", "fashion_mnist") if name != values["target"])
+        notices.append(f"Source and target in the link share classes; the source was set to {values['source']}.")
     notices += _settle_source(values)
     most = get_dataset(values["target"]).labels_per_class_limit
     if values["labels_per_class"] > most:

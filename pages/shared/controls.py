@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared.host import sentence
+from pages.shared.pair_panel import choose_pair, show_similarity
 from pages.shared.widgets import AUTOMATIC, GROUPS, PREFIX, Control, draw_widget
 from tlcore.data.external import EXTERNAL
 from tlcore.data.registry import DATASETS
@@ -168,6 +169,9 @@ def draw() -> tuple[Experiment | None, str]:
     for column, field in zip(st.columns(2), ("source", "target"), strict=True):
         with column:
             add(field)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        choose_pair()
+        show_similarity(values["source"], values["target"])
     add("strategies")
     numbers = [field for field, control in CONTROLS.items() if control.main and control.kind == "integer"]
     for column, field in zip(st.columns(len(numbers)), numbers, strict=True):

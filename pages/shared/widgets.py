@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import streamlit as st
 
-from tlcore.data.external import EXTERNAL, SOURCES, TARGETS
+from tlcore.data.external import EXTERNAL, SOURCES, TARGETS, ExternalSource
 from tlcore.data.registry import DATASETS
 from tlcore.experiment import Experiment, field_range
 from tlcore.models.registry import BACKBONES
@@ -91,19 +91,20 @@ GROUPS = (
 
 
 def _dataset_title(name: str) -> str:
-    if name in EXTERNAL:
-        return f"{EXTERNAL[name].title} · published weights"
-    spec = DATASETS[name]
+    spec = SOURCES[name]
+    if isinstance(spec, ExternalSource):
+        return f"{spec.title} · published weights"
     if spec.source_only:
         return f"{spec.title} · control"
     return spec.title + (" · generated" if spec.kind == "generated" else "")
 
 
-def _dataset_names(field: str) -> list[str]:
+def _dataset_names(field: str, chosen: str) -> list[str]:
     """What can be chosen: as a target what can be one, as a source everything, the controls last."""
-    if field == "target":
-        return list(TARGETS)
-    return [*TARGETS, *EXTERNAL, *(name for name in DATASETS if name not in TARGETS)]
+    names = [*TARGETS]
+    if field == "source":
+        names += [*EXTERNAL, *(name for name in DATASETS if name not in TARGETS)]
+    return names if chosen in names else [chosen, *names]  # chosen classes and own pictures are not listed
 
 
 def _backbone_names(source: str) -> list[str]:
@@ -131,7 +132,11 @@ def draw_widget(field: str, control: Control, before: dict[str, Any]) -> Any:
     match control.kind:
         case "dataset":
             name = st.selectbox(
-                control.label, _dataset_names(field), format_func=_dataset_title, key=key, help=control.help
+                control.label,
+                _dataset_names(field, st.session_state[key]),
+                format_func=_dataset_title,
+                key=key,
+                help=control.help,
             )
             st.caption(SOURCES[name].sentence)
             return name

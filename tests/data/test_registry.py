@@ -12,7 +12,17 @@ from tlcore.errors import UserError
 
 ALWAYS_HERE = ("uci_digits", "drawn_digits", "drawn_garments", "noise_grey", "noise_colour")
 SOURCES_ONLY = ("mnist_shuffled", "fashion_mnist_shuffled", "cifar10_cars_shuffled", "noise_grey", "noise_colour")
-EVERY = [name if name in ALWAYS_HERE else pytest.param(name, marks=pytest.mark.real_data) for name in DATASETS]
+
+
+def marked(name: str) -> object:
+    """A dataset with the reason why its tests may be skipped."""
+    if name in ALWAYS_HERE:
+        return name
+    absent = DATASETS[name].looks() is None
+    return pytest.param(name, marks=[pytest.mark.real_data, pytest.mark.skipif(absent, reason=f"{name} is not here")])
+
+
+EVERY = [marked(name) for name in DATASETS]
 every_dataset = pytest.mark.parametrize("name", EVERY)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
-from tlcore.data.registry import DATASETS, DatasetSpec, get_dataset, is_own
+from tlcore.data.registry import DATASETS, DatasetSpec, find_dataset
 
 IMAGENET = "imagenet"
 T = TypeVar("T")
@@ -46,7 +46,7 @@ EXTERNAL: Mapping[str, ExternalSource] = MappingProxyType(
 
 
 class Tasks(Mapping[str, T | DatasetSpec]):
-    """Tasks by name: those of the registry to choose from, and pictures of somebody's own for whoever knows their name.
+    """Tasks by name: those of the registry are listed; some classes of one, and somebody's own pictures, have a name.
 
     Args:
         registered: What is listed.
@@ -56,11 +56,11 @@ class Tasks(Mapping[str, T | DatasetSpec]):
         self._registered = dict(registered)
 
     def __getitem__(self, name: str) -> T | DatasetSpec:
-        """A task; somebody's own pictures too, which are never listed."""
+        """A task, listed or not."""
         if name in self._registered:
             return self._registered[name]
-        if is_own(name):
-            return get_dataset(name)
+        if (found := find_dataset(name)) is not None:
+            return found
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:

@@ -59,6 +59,9 @@ def _code() -> str:
     return digest.hexdigest()
 
 
+MOST_CHOICES = 8
+
+
 @dataclass(frozen=True, eq=False)
 class Kept:
     """A dataset as it is kept.
@@ -133,6 +136,10 @@ def keep(name: str, key: str, dataset: Kept) -> None:
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+        # Choices of classes are as many as there are ideas: the newest are kept.
+        choices = sorted(folder.parent.glob(f"*-*-{'[0-9a-f]' * 16}"), key=lambda path: path.stat().st_mtime)
+        for old in choices[:-MOST_CHOICES]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def hash_of(arrays: Four) -> str:

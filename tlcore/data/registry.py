@@ -7,6 +7,7 @@ A name means the thing: `mnist` is MNIST or an error that says how to get it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +20,7 @@ from tlcore.data.own.kept import SIDE
 from tlcore.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection
 
     from numpy.typing import NDArray
 
@@ -32,6 +33,17 @@ MOST_TEST = 1000
 _OWN_NAME = re.escape(own.PREFIX) + "[0-9a-f]{12}"
 _MANY = 10_000
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_CIFAR100 = (
+    "apple, aquarium fish, baby, bear, beaver, bed, bee, beetle, bicycle, bottle, bowl, boy, bridge, bus, "
+    "butterfly, camel, can, castle, caterpillar, cattle, chair, chimpanzee, clock, cloud, cockroach, couch, crab, "
+    "crocodile, cup, dinosaur, dolphin, elephant, flatfish, forest, fox, girl, hamster, house, kangaroo, "
+    "keyboard, lamp, lawn mower, leopard, lion, lizard, lobster, man, maple tree, motorcycle, mountain, mouse, "
+    "mushroom, oak tree, orange, orchid, otter, palm tree, pear, pickup truck, pine tree, plain, plate, poppy, "
+    "porcupine, possum, rabbit, raccoon, ray, road, rocket, rose, sea, seal, shark, shrew, skunk, skyscraper, "
+    "snail, snake, spider, squirrel, streetcar, sunflower, sweet pepper, table, tank, telephone, television, "
+    "tiger, tractor, train, trout, tulip, turtle, wardrobe, whale, willow tree, wolf, woman, worm"
+)
+CIFAR100_CLASSES = tuple(_CIFAR100.split(", "))
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,7 @@ class DatasetSpec:
         load: Reads or makes the arrays.
         looks: Where it may be found without a network, checked quickly: the provenance, or None.
         by_seed: Whether there are no test pictures apart: each seed draws its own from all there are.
+        part_of: Name of the dataset that it is made of, its own where that is whole; empty for other tasks.
     """
 
     name: str
@@ -66,6 +79,7 @@ class DatasetSpec:
     mirrored: bool = False
     source_only: bool = False
     by_seed: bool = False
+    part_of: str = ""
 
     def test_images(self, count: int) -> int:
         """Test pictures that a seed draws of a class.
@@ -130,6 +144,7 @@ _WHOLE = {
             "real",
             sources.mnist,
             sources.find_mnist,
+            part_of="mnist",
         ),
         DatasetSpec(
             "fashion_mnist",
@@ -153,6 +168,20 @@ _WHOLE = {
             sources.cifar10,
             sources.find_cifar10,
             mirrored=True,
+            part_of="cifar10",
+        ),
+        DatasetSpec(
+            "cifar100",
+            "CIFAR-100",
+            "A hundred kinds of things, plants and animals, 60,000 colour pictures of 32×32 pixels, 600 of each.",
+            CIFAR100_CLASSES,
+            (32, 32, 3),
+            500,
+            "real",
+            sources.cifar100,
+            sources.find_cifar100,
+            mirrored=True,
+            part_of="cifar100",
         ),
         DatasetSpec(
             "cifar10_cars",
@@ -228,7 +257,16 @@ def _part(
     spec = _WHOLE[whole]
     classes = tuple(spec.classes[label] for label in labels)
     load = partial(sources.some_classes, read, labels)
-    return replace(spec, name=name, title=title, sentence=sentence, classes=classes, smallest_class=least, load=load)
+    return replace(
+        spec,
+        name=name,
+        title=title,
+        sentence=sentence,
+        classes=classes,
+        smallest_class=least,
+        load=load,
+        part_of=whole,
+    )
 
 
 def _shuffled(name: str) -> DatasetSpec:
@@ -242,6 +280,7 @@ def _shuffled(name: str) -> DatasetSpec:
         "so that a class means nothing; the test labels are true.",
         load=partial(sources.shuffled, spec.load),
         source_only=True,
+        part_of="",
     )
 
 
@@ -334,7 +373,7 @@ def get_dataset(name: str) -> DatasetSpec:
     """Find a dataset's description by name.
 
     Args:
-        name: A key of `DATASETS`.
+        name: As in `find_dataset`.
 
     Returns:
         The description; nothing is read.
@@ -342,11 +381,103 @@ def get_dataset(name: str) -> DatasetSpec:
     Raises:
         UserError: If there is none of that name; the message holds the near names.
     """
+    found = find_dataset(name)
+    if found is not None:
+        return found
+    whole, *words = name.split("-")
+    if whole in CHOOSABLE:
+        titles = [title for title in DATASETS[whole].classes if _word(title) in words]
+        if 1 < len(titles) == len(words):
+            raise UserError(f"unknown dataset '{name}': it is called {some_classes_name(whole, titles)}")
+    raise UserError(unknown_name("dataset", name, DATASETS))
+
+
+def find_dataset(name: str) -> DatasetSpec | None:
+    """Find a dataset's description, if there is one of that name.
+
+    Args:
+        name: A key of `DATASETS`, a name from `some_classes_name`, or one of somebody's own pictures.
+
+    Returns:
+        The description, or None; nothing is read.
+    """
     if name in DATASETS:
         return DATASETS[name]
-    if is_own(name):
-        return _own_spec(name)
-    raise UserError(unknown_name("dataset", name, DATASETS))
+    return _own_spec(name) if is_own(name) else _some_classes(name)
+
+
+CHOOSABLE: dict[str, Callable[[Choose], Arrays]] = {
+    "mnist": sources.mnist,
+    "cifar10": sources.cifar10,
+    "cifar100": sources.cifar100,
+}
+"""Datasets of which some classes may be chosen, and what reads only those."""
+MOST_CHOSEN = 20
+
+
+def some_classes_name(whole: str, classes: Collection[str]) -> str:
+    """Name of the task that is some classes of a dataset.
+
+    Args:
+        whole: A key of `CHOOSABLE`.
+        classes: Two or more of its classes, not all, at most `MOST_CHOSEN`.
+
+    Returns:
+        The name; the same in whatever order they are given.
+
+    Raises:
+        UserError: If they are too few, too many or not its classes.
+
+    Example:
+        >>> some_classes_name("cifar10", ["truck", "automobile"])
+        'cifar10-automobile-truck'
+    """
+    spec = DATASETS[whole]
+    unknown = set(classes) - set(spec.classes)
+    most = min(MOST_CHOSEN, len(spec.classes) - 1)
+    if unknown or not 2 <= len(set(classes)) <= most:
+        raise UserError(
+            f"{spec.title} has no class {min(unknown)}" if unknown else f"choose 2 to {most} classes of {spec.title}"
+        )
+    return "-".join([whole, *(_word(one) for one in spec.classes if one in classes)])
+
+
+def _word(title: str) -> str:
+    return title.replace(" ", "_")
+
+
+@lru_cache(maxsize=256)
+def _some_classes(name: str) -> DatasetSpec | None:
+    whole, *words = name.split("-")
+    if whole not in CHOOSABLE:
+        return None
+    spec = DATASETS[whole]
+    labels = tuple(label for label, title in enumerate(spec.classes) if _word(title) in words)
+    classes = [spec.classes[label] for label in labels]
+    try:
+        if some_classes_name(whole, classes) != name:
+            return None
+    except UserError:
+        return None
+    listed = ", ".join(classes)
+    sentence = f"Some classes of {spec.title}: {listed}."
+    return _part(name, f"{spec.title}: {listed}", sentence, whole, CHOOSABLE[whole], labels, spec.smallest_class)
+
+
+def shared_classes(one: str, other: str) -> tuple[str, ...]:
+    """Classes that two tasks take from the same dataset: their pictures are the same.
+
+    Args:
+        one: Name of a dataset.
+        other: Name of another.
+
+    Returns:
+        The classes, none where the tasks are made of different datasets.
+    """
+    ours, theirs = find_dataset(one), find_dataset(other)
+    if ours is None or theirs is None or not ours.part_of or ours.part_of != theirs.part_of:
+        return ()
+    return tuple(title for title in ours.classes if title in theirs.classes)
 
 
 def is_own(name: str) -> bool:

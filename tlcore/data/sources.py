@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile)
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 CIFAR_ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+CIFAR_ARCHIVE = "cifar-10-batches-py-target_archive"
+CIFAR100_ARCHIVE = "cifar-100-python-target_archive"
+CIFAR100_ARCHIVE_SHA256 = "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
 DRAWN_TRAIN, DRAWN_TEST = 1400, 300
 NOISE_TRAIN, NOISE_TEST = 10_000, 2_000
 BLOCK = 1000  # pictures read at a time where only some are kept
@@ -71,6 +74,8 @@ _FACTS = {
     "fashion_mnist": _Facts((6000,) * 10, (1000,) * 10, 72.9404, 0.001),
     # The tolerance admits re-encoded copies: JPEG noise moves the mean by 0.02.
     "cifar10": _Facts((5000,) * 10, (1000,) * 10, 120.71, 0.2),
+    # Published channel means of .5071, .4865 and .4409: three digits of a byte.
+    "cifar100": _Facts((500,) * 100, (100,) * 100, 121.93, 0.2),
 }
 
 
@@ -254,7 +259,7 @@ def find_cifar10() -> str | None:
     path = _local_npz("cifar10") or _cifar_zip()
     if path:
         return str(path)
-    cached = _keras_cache() / "cifar-10-batches-py-target_archive"
+    cached = _keras_cache() / CIFAR_ARCHIVE
     return str(cached) if cached.is_file() else None
 
 
@@ -275,17 +280,40 @@ def cifar10(choose: Choose | None = None) -> Arrays:
         _verify("cifar10", found, str(archive))
         return Arrays(**found.arrays, provenance=f"local file {archive.name} (JPEG copies)")
     if _local_npz("cifar10") is None:
-        _refuse_damaged_archive()
+        _refuse_damaged_archive(CIFAR_ARCHIVE, CIFAR_ARCHIVE_SHA256)
     return _real("cifar10", download, _put_npz("cifar10"), choose)
 
 
-def _refuse_damaged_archive() -> None:
+def find_cifar100() -> str | None:
+    """Where CIFAR-100 is on this machine, in words, or None if it would be downloaded."""
+    path = _local_npz("cifar100")
+    if path:
+        return str(path)
+    cached = _keras_cache() / CIFAR100_ARCHIVE
+    return str(cached) if cached.is_file() else None
+
+
+def cifar100(choose: Choose | None = None) -> Arrays:
+    """CIFAR-100 (Krizhevsky 2009) with its fine labels, or some rows of it, from a local file or `keras.datasets`."""
+
+    def download() -> tuple[tuple[NDArray[np.uint8], ...], ...]:
+        from keras.datasets import cifar100 as dataset
+
+        (x_train, y_train), (x_test, y_test) = dataset.load_data(label_mode="fine")
+        return (x_train, np.asarray(y_train, dtype=np.uint8)), (x_test, np.asarray(y_test, dtype=np.uint8))
+
+    if _local_npz("cifar100") is None:
+        _refuse_damaged_archive(CIFAR100_ARCHIVE, CIFAR100_ARCHIVE_SHA256)
+    return _real("cifar100", download, _put_npz("cifar100"), choose)
+
+
+def _refuse_damaged_archive(name: str, sha256: str) -> None:
     """Check Keras's cached archive before Keras does: offline, Keras deletes one whose hash is wrong."""
-    cached = _keras_cache() / "cifar-10-batches-py-target_archive"
+    cached = _keras_cache() / name
     if not cached.is_file():
         return
     with cached.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != CIFAR_ARCHIVE_SHA256:
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             raise UserError(f"{cached} is damaged: delete it, and it is downloaded again")
 
 
