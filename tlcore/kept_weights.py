@@ -79,12 +79,26 @@ def find(record: RunRecord) -> KeptWeights | None:
     Returns:
         They, or None where this machine does not keep them, or keeps those of another run of the same arm.
     """
+    with suppress(*_DAMAGED, UserError):
+        return _read(_path(record.arm_hash), record)
+    return None
+
+
+def has(record: RunRecord) -> bool:
+    """Whether `find` would find something, without reading the weights themselves."""
     try:
-        kept = _read(_path(record.arm_hash))
+        with _path(record.arm_hash).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return _is_of(json.loads(bytes(arrays["about"])), record)
     except (*_DAMAGED, UserError):
-        return None
-    same_images = kept.dataset_sha256 == record.datasets["target"].sha256
-    return kept if same_images and kept.test_accuracy == record.test_accuracy else None
+        return False
+
+
+def _is_of(about: Mapping[str, Any], record: RunRecord) -> bool:
+    return (
+        about["version"] == _VERSION
+        and about["dataset_sha256"] == record.datasets["target"].sha256
+        and about["test_accuracy"] == record.test_accuracy
+    )
 
 
 def _path(arm_hash: str) -> Path:
@@ -128,12 +142,12 @@ def _make_room(newest: Path) -> None:
         used -= size
 
 
-def _read(path: Path) -> KeptWeights:
+def _read(path: Path, record: RunRecord) -> KeptWeights | None:
     # Opened here, because NumPy leaves a file open that it cannot read.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         about = json.loads(bytes(arrays["about"]))
-        if about["version"] != _VERSION:
-            raise ValueError(f"{path} is of version {about['version']}")
+        if not _is_of(about, record):
+            return None
         weights: dict[str, list[NDArray[np.float32]]] = {}
         for name in arrays.files:
             stage, dot, _ = name.rpartition(".")

@@ -8,9 +8,10 @@ import streamlit as st
 
 from pages.shared import prediction
 from pages.shared.charts import fold, show_figure, show_table
+from pages.shared.export_panel import show_export
 from pages.shared.inside_answers import show_confusion
 from tlcore import views
-from tlcore.results import Comparison, paired_comparisons
+from tlcore.results import paired_comparisons
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,25 +85,7 @@ def show_results(
         show_table(differences, f"{key}-paired", "The paired differences as a table.")
     _show_confusion(records, key)
     st.caption(views.provenance_sentence(records, recorded=recorded))
-    with st.container(horizontal=True):
-        st.download_button(
-            "All records (JSON)",
-            Comparison(experiment, tuple(records)).to_json(),
-            f"{experiment.source}-to-{experiment.target}.json",
-            "application/json",
-            key=f"{key}-json",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        st.download_button(
-            "Table (CSV)",
-            table.to_csv(index=False),
-            f"{experiment.source}-to-{experiment.target}.csv",
-            "text/csv",
-            key=f"{key}-csv",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+    show_export(records, experiment, key, recorded=recorded)
 
 
 def show_network(rows: Sequence[views.NetworkRow]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from tlcore import kept_weights
 from tlcore.errors import UserError, unknown_name
 from tlcore.export.events import tensorboard_zip
 from tlcore.export.notebook import notebook
@@ -173,13 +174,16 @@ def record_of(comparison: Comparison, strategy: str, seed: int | None = None) ->
 
 
 def _model(record: RunRecord, kind: Kind, *, again: bool) -> bytes:
-    from tlcore import kept_weights
-
+    kept = kept_weights.find(record)
+    if kept is None and not again:
+        raise UserError(
+            f"the weights of {record.strategy}, seed {record.seed}, are not kept on this machine "
+            "(of every run it keeps the first seed's, the newest 500 MB): add --again to train the arm again"
+        )
     import_quietly("keras")  # here, because a process that only reads records may not load it
     from tlcore.export.model import model_file
 
-    kept = kept_weights.find(record)
-    if kept is None and again:
+    if kept is None:
         from tlcore.arm import run_arm
 
         alone = record.experiment.model_copy(
@@ -189,8 +193,8 @@ def _model(record: RunRecord, kind: Kind, *, again: bool) -> bytes:
         kept = kept_weights.find(record)
     if kept is None:
         raise UserError(
-            f"the weights of {record.strategy}, seed {record.seed}, are not kept on this machine "
-            "(of every run it keeps the first seed's, the newest 500 MB): add --again to train the arm again"
+            f"{record.strategy} was trained again, but its weights could not be kept: make room on the disk, or choose "
+            "a lower learning rate where it diverged"
         )
     return model_file(record, kept, kind.name)  # pyright: ignore[reportArgumentType] - one of the three model kinds
 

@@ -15,6 +15,7 @@ import tlcore
 from tlcore.errors import UserError
 from tlcore.export.files import KINDS, File, Kind, name_of
 from tlcore.home import home
+from tlcore.lock import FileLock
 from tlcore.results import Comparison
 
 if TYPE_CHECKING:
@@ -64,9 +65,11 @@ def make(record: RunRecord, kind: Kind, *, again: bool = False) -> File:
         where = {"PYTHONPATH": os.pathsep.join(folders)}
         environment = os.environ | where | {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=LONGEST, cwd=folder, env=environment
-            )
+            # One at a time: each takes as much memory as a process that trains.
+            with FileLock(home() / "exports.lock"):
+                done = subprocess.run(
+                    command, capture_output=True, text=True, check=False, timeout=LONGEST, cwd=folder, env=environment
+                )
         except subprocess.TimeoutExpired:
             raise UserError(f"the file was not ready after {LONGEST // 60} minutes: try again when less runs") from None
         if done.returncode:

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from tlcore.data import get_dataset
+from tlcore.data.adapt import adapt
 from tlcore.data.external import SOURCES
 from tlcore.errors import UserError
 from tlcore.kept_weights import PIXELS
@@ -170,16 +171,31 @@ def _adapted(tensor: Any, want: Shape) -> Any:
             tensor = keras.layers.Concatenate(name="three_channels")([tensor, tensor, tensor])
     if have[:2] == want[:2]:
         return tensor
-    # Pillow goes along the rows first, then along the columns, and rounds to bytes after each.
-    if have[1] != want[1]:
-        tensor = keras.layers.Permute((1, 3, 2))(tensor)
-        tensor = _resized(tensor, want[1], "width")
-        tensor = keras.layers.Permute((1, 3, 2))(tensor)
-    if have[0] != want[0]:
-        tensor = keras.layers.Permute((3, 2, 1))(tensor)
-        tensor = _resized(tensor, want[0], "height")
-        tensor = keras.layers.Permute((3, 2, 1))(tensor)
+    sides = (1, 0) if _rows_first(have[:2], want) else (0, 1)
+    for side in sides:
+        if have[side] != want[side]:
+            around = (1, 3, 2) if side else (3, 2, 1)  # brings the side to the end, and back
+            tensor = keras.layers.Permute(around)(tensor)
+            tensor = _resized(tensor, want[side], ("height", "width")[side])
+            tensor = keras.layers.Permute(around)(tensor)
     return tensor
+
+
+def _rows_first(have: tuple[int, int], want: Shape) -> bool:
+    """Whether Pillow resizes along the rows before it does along the columns: it rounds to bytes in between.
+
+    That depends on the sides and on Pillow's version, so it is asked.
+    """
+    picture = np.random.default_rng(0).integers(0, 256, (*have, want[2]), dtype=np.uint8)
+    across = _resize_exactly(_resize_exactly(picture, want[1], 1), want[0], 0)
+    return np.array_equal(across, adapt(picture[None], want)[0])
+
+
+def _resize_exactly(picture: NDArray[np.uint8], size: int, side: int) -> NDArray[np.uint8]:
+    if picture.shape[side] == size:
+        return picture
+    sums = np.moveaxis(picture.astype(np.int64), side, -1) @ resize_coefficients(picture.shape[side], size)
+    return np.moveaxis((sums + (1 << (BITS - 1))) >> BITS, -1, side).astype(np.uint8)
 
 
 def _resized(tensor: Any, size: int, side: str) -> Any:
