@@ -25,6 +25,7 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from tlcore.data import own
 from tlcore.errors import UserError
 from tlcore.jobs.launch import WorkerKeeper
 from tlcore.jobs.queue import STALE_SECONDS
@@ -40,6 +41,7 @@ OWNER_COOKIE = "tl_owner"
 OWNER_SECONDS = 365 * 24 * 3600
 LOOK_SECONDS = 2.0
 COLLECT_SECONDS = 60.0
+SWEEP_SECONDS = 3600.0
 KEEPS_WORKER = os.environ.get("TLCORE_NO_WORKER") != "1"
 
 log = logging.getLogger("tlcore.app")
@@ -118,7 +120,7 @@ async def lifespan(_: object) -> AsyncGenerator[None]:
     Store()  # a database that cannot be used ends the start, with a line that says why
     # Plotly and pandas take a second to import: now, so that the first visitor does not wait for them.
     await asyncio.to_thread(importlib.import_module, "tlcore.views")
-    tasks = [asyncio.create_task(_collect())]
+    tasks = [asyncio.create_task(_collect()), asyncio.create_task(_sweep_pictures())]
     if KEEPS_WORKER:
         tasks.append(asyncio.create_task(_keep_worker()))
     try:
@@ -137,6 +139,16 @@ async def _keep_worker() -> None:
         except Exception:
             log.exception("the worker could not be looked after")
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _sweep_pictures() -> None:
+    """Delete learners' pictures whose day has come."""
+    while True:
+        try:
+            await asyncio.to_thread(own.sweep)
+        except Exception:
+            log.exception("pictures whose day has come could not be deleted")
+        await asyncio.sleep(SWEEP_SECONDS)
 
 
 async def _collect() -> None:

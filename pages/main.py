@@ -21,6 +21,7 @@ page = st.navigation(
         "Experiment": [
             st.Page("compare.py", title="Compare", icon=":material/science:", url_path="compare"),
             st.Page("models.py", title="Models", icon=":material/model_training:", url_path="models"),
+            st.Page("pictures.py", title="Your pictures", icon=":material/photo_library:", url_path="pictures"),
             st.Page("runs.py", title="Runs", icon=":material/list_alt:", url_path="runs"),
         ],
         "Review": [

@@ -39,7 +39,7 @@ def test_no_page_imports_keras(tmp_path):
 def test_streamlit_reads_the_hidden_option():
     code = "from streamlit.config import get_option as o; print(o('runner.postScriptGC'), o('server.maxUploadSize'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
-    assert done.stdout.split() == ["False", "20"]
+    assert done.stdout.split() == ["False", "100"]
 
 
 def test_page_files_are_thin():
