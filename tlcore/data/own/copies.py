@@ -76,43 +76,41 @@ def groups_of(prints: Sequence[Print]) -> NDArray[np.int64]:
     mirrored = np.array([one.mirrored for one in prints], dtype=np.uint64)
     small = np.array([one.small for one in prints], dtype=np.uint8)
     groups = np.full(len(prints), -1, dtype=np.int64)
-    left = np.arange(len(prints))
-    for group in range(len(prints)):
-        if not len(left):
-            break
-        waiting, left = [int(left[0])], left[1:]
+    # Those without a group yet, and their hashes: kept side by side, for picking them out anew takes most of the time.
+    left, left_hashes = np.arange(len(prints)), hashes
+    group = 0
+    while len(left):
+        waiting, left, left_hashes = [int(left[0])], left[1:], left_hashes[1:]
         while waiting:
             this = waiting.pop()
             groups[this] = group
-            near = _near(this, left, hashes, hashes, small, small[this])
-            near |= _near(this, left, hashes, mirrored, small, small[this, :, ::-1])
-            if near.any():
+            near = _near(hashes[this], small[this], left_hashes, left, small)
+            near = np.union1d(near, _near(mirrored[this], small[this, :, ::-1], left_hashes, left, small))
+            if len(near):
                 waiting += left[near].tolist()
-                left = left[~near]
+                left, left_hashes = np.delete(left, near), np.delete(left_hashes, near)
+        group += 1
     return groups
 
 
 def _near(
-    this: int,
-    left: NDArray[np.int64],
-    hashes: NDArray[np.uint64],
-    mine: NDArray[np.uint64],
-    small: NDArray[np.uint8],
+    hash: np.uint64,  # noqa: A002 - what it is
     picture: NDArray[np.uint8],
-) -> NDArray[np.bool_]:
-    """Which of the pictures that are left are near-copies of this one, seen as its hash and small version say."""
-    near = np.bitwise_count(hashes[left] ^ mine[this]) <= MOST_BITS
-    rows = np.flatnonzero(near)
-    if len(rows):
-        others = small[left[rows]].reshape(len(rows), -1).astype(np.float32)
-        own = picture.reshape(-1).astype(np.float32)
-        close = np.abs(others - own).mean(axis=1) <= MOST_DIFFERENCE
-        spread, own_spread = others.std(axis=1), float(own.std())
-        product = (others - others.mean(axis=1, keepdims=True)) @ (own - own.mean()) / len(own)
-        flat = np.maximum(spread, own_spread) < FLAT
-        alike = product >= LEAST_CORRELATION * spread * own_spread
-        near[rows] = close & np.where(flat, np.abs(others - own).mean(axis=1) <= FLAT, alike)
-    return near
+    left_hashes: NDArray[np.uint64],
+    left: NDArray[np.int64],
+    small: NDArray[np.uint8],
+) -> NDArray[np.int64]:
+    """Places, among the pictures that are left, of the near-copies of one picture: of its hash and small version."""
+    near = np.flatnonzero(np.bitwise_count(left_hashes ^ hash) <= MOST_BITS)
+    if not len(near):
+        return near
+    others = small[left[near]].reshape(len(near), -1).astype(np.float32)
+    own = picture.reshape(-1).astype(np.float32)
+    difference, spread, own_spread = np.abs(others - own).mean(axis=1), others.std(axis=1), float(own.std())
+    product = (others - others.mean(axis=1, keepdims=True)) @ (own - own.mean()) / len(own)
+    flat = np.maximum(spread, own_spread) < FLAT
+    alike = np.where(flat, difference <= FLAT, product >= LEAST_CORRELATION * spread * own_spread)
+    return near[alike & (difference <= MOST_DIFFERENCE)]
 
 
 # --- the hash: pHash (Zauner 2010), of 8 × 8 frequencies of a picture of 32 × 32 -------------------------------------
@@ -132,6 +130,7 @@ _MIRROR = np.where(np.arange(_LOW) % 2, -1.0, 1.0)
 
 
 def _bits(frequencies: NDArray[np.float64]) -> int:
-    values = frequencies.reshape(-1)[1:]  # the first is the brightness
+    # Without the first, which is the brightness; where there is one colour only, rounding leaves nothing of the others.
+    values = np.round(frequencies.reshape(-1)[1:], 3)
     bits = np.concatenate([values > np.median(values), [False]])
     return int.from_bytes(np.packbits(bits).tobytes(), "big")

@@ -118,13 +118,11 @@ def arrays(own_set: OwnSet) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArr
         )
     except FileNotFoundError:
         raise UserError(_GONE) from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"these pictures cannot be read ({type(error).__name__}): delete the set, add it again"
-        ) from None
-    kinds = [(array.shape, array.dtype) for array in (images, labels, groups)]
-    if kinds != list(zip(shapes.values(), (np.dtype(np.uint8), np.dtype(np.int64), np.dtype(np.int64)), strict=True)):
-        raise UserError("these pictures are damaged: delete the set, add it again")
+    except (OSError, ValueError, EOFError):
+        raise UserError(_DAMAGED) from None
+    found = [(array.shape, array.dtype) for array in (images, labels, groups)]
+    if found != list(zip(shapes.values(), map(np.dtype, (np.uint8, np.int64, np.int64)), strict=True)):
+        raise UserError(_DAMAGED)
     return images, labels, groups
 
 
