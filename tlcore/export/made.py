@@ -81,9 +81,11 @@ def make(record: RunRecord, kind: Kind, *, again: bool = False) -> File:
 
 
 def _path(record: RunRecord, kind: Kind) -> Path:
-    # Another run of the same arm may end elsewhere, and another version write another file.
-    said = f"{tlcore.__version__} {record.arm_hash} {record.datasets['target'].sha256} {record.test_accuracy!r}"
-    return home() / "exports" / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}{kind.ending}"
+    # Named by its arm, so that it can be deleted with it. Another run of it may end elsewhere, and another version may
+    # write another file.
+    said = f"{tlcore.__version__} {record.datasets['target'].sha256} {record.test_accuracy!r}"
+    run = hashlib.sha256(said.encode()).hexdigest()[:8]
+    return home() / "exports" / f"{record.arm_hash}-{run}{kind.ending}"
 
 
 def _keep(path: Path, content: bytes) -> None:

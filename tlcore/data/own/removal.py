@@ -67,6 +67,7 @@ def _remove(own_set: OwnSet) -> None:
         _unlink(inside.glob(f"{arm_hash}*.npz"))
         _unlink((home() / "arms").glob(f"{arm_hash}-*.json"))
         _unlink((home() / "arm_weights").glob(f"{arm_hash}*.npz"))
+        _unlink((home() / "exports").glob(f"{arm_hash}-*"))
     for sha256 in content - {""}:
         _unlink(inside.glob(f"pictures-{sha256[:16]}-*.npz"))
     kept.remove(own_set)
