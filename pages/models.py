@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.shared.costs_panel import show_costs
 from pages.shared.models_panel import show_models
+from pages.shared.recipe_panel import show_recipe
 
 st.title("Pre-trained models", anchor=False)
 st.markdown(
@@ -13,3 +14,5 @@ st.markdown(
 show_models()
 st.header("What they cost", anchor=False)
 show_costs("models-costs")
+st.header("The recipe, one step at a time", anchor=False)
+show_recipe("models")

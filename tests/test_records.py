@@ -18,7 +18,7 @@ from tlcore.results import Comparison
 HOW = "run python -m tlcore record"
 # Cheap arms of two kinds: one trains a head on the source's features, the other has no network at all.
 CHEAP = ("feature_extraction", "pixel_baseline")
-OTHERS = {"costs"}  # recorded by a command of their own
+OTHERS = {"costs", "recipe"}  # recorded by a command of their own
 SINGLE = [name for name, preset in PRESETS.items() if len(preset.experiments) == 1]
 every_preset = pytest.mark.parametrize("name", PRESETS)
 every_comparison = pytest.mark.parametrize("name", SINGLE)

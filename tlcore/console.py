@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tlcore.advise import Policy, Recommendation
     from tlcore.costs import Costs
     from tlcore.estimate import Estimate
+    from tlcore.recipe import MeasuredRecipe
     from tlcore.results import Comparison
     from tlcore.scenario import Scenario
     from tlcore.summary import Summary
@@ -330,6 +331,25 @@ def show_estimate(estimate: Estimate) -> None:
             cells += ["–", "–"] if item is None else [f"{item.weighted_tau:+.2f}", f"{item.pearson:+.2f}"]
         agreement.add_row(score.title, *cells)
     out.print(agreement)
+
+
+def show_recipe(recipe: MeasuredRecipe) -> None:
+    """Print the recipe's steps, each against the one before."""
+    from tlcore.views.recipe import recipe_table
+
+    experiment, rows = recipe.experiment, recipe_table(recipe).drop(columns=["What changed", "Optimiser steps"])
+    shown = table(
+        *map(str, rows.columns),
+        title=f"{experiment.backbone}, {described(experiment)}, {experiment.seeds} seeds",
+        caption="mean and 95 % interval over seeds; differences are paired by seed",
+        plain=True,
+    )
+    for row in rows.itertuples(index=False):
+        cells = (
+            f"{cell:.2f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell for cell in row
+        )
+        shown.add_row(*(str(cell).replace("[", "\\[") for cell in cells))
+    out.print(shown)
 
 
 def show_advice(advice: Recommendation, policies: Sequence[Policy]) -> None:

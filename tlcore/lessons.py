@@ -31,7 +31,9 @@ SECTIONS = ("intro", "recorded", "seen")
 """What every text has, in this order; ``pitfalls`` may come before ``seen``."""
 T = TypeVar("T")
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Look = Literal["filters", "activations", "embedding", "cka", "confusion", "fixed_and_broken", "changes", "models"]
+Look = Literal[
+    "filters", "activations", "embedding", "cka", "confusion", "fixed_and_broken", "changes", "models", "recipe"
+]
 
 
 class _Value(BaseModel):

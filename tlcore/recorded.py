@@ -15,6 +15,7 @@ from tlcore.estimate import Estimate
 from tlcore.metrics.curves import quantities
 from tlcore.metrics.stats import Interval, mean_interval, paired_interval, verdict
 from tlcore.presets import RECORDS
+from tlcore.recipe import RECIPE, MeasuredRecipe
 from tlcore.results import Comparison
 from tlcore.saved import read_text
 from tlcore.scenario import Scenario
@@ -65,7 +66,7 @@ class Number(BaseModel, frozen=True, extra="forbid"):
 
     Args:
         record: Name of the recorded result: a file in ``data/records``.
-        strategy: The arm it is about.
+        strategy: The arm it is about; in the recipe, the step.
         value: What of it. ``gap`` is training less test accuracy, ``gap_difference`` its difference from the baseline;
             ``forgotten`` what the source's test accuracy lost; the changes are relative, over all stages or of one;
             ``steps_to_threshold`` asks for nine tenths of where scratch ends; ``seconds`` are of one arm's training,
@@ -73,7 +74,7 @@ class Number(BaseModel, frozen=True, extra="forbid"):
             are an estimate's; ``diverged`` is the share of seeds.
         at: In a sweep the factor's value, in a scenario map ``near few``, ``near many``, ``far few`` or ``far many``,
             in an estimate the source that ``score`` is about.
-        against: Baseline of a difference.
+        against: Baseline of a difference; in the recipe, the step before unless another is named.
         stage: Stage of a change; None for the mean over the stages.
         score: Name of an estimate's score.
     """
@@ -99,6 +100,8 @@ class Number(BaseModel, frozen=True, extra="forbid"):
 
     def measure(self) -> Interval:
         """Work it out: what `read` keeps until the recorded result changes."""
+        if self.record == RECIPE.stem:
+            return self._of_recipe()
         found = read_recorded(self.record)
         if isinstance(found, Estimate):
             return self._of_estimate(found)
@@ -158,6 +161,17 @@ class Number(BaseModel, frozen=True, extra="forbid"):
                 return float(record.status == "diverged")
             case _:
                 return None
+
+    def _of_recipe(self) -> Interval:
+        recipe = MeasuredRecipe.read(_path(self.record))
+        match self.value:
+            case "accuracy" | "seconds" | "trainable":
+                return recipe.interval(self.strategy, self.value)
+            case "difference":
+                given = "against" in self.model_fields_set
+                return recipe.difference(self.strategy, self.against if given else None)
+            case _:
+                raise UserError(f"{self.record} holds no {self.value}")
 
     def _of_estimate(self, found: Estimate) -> Interval:
         if self.value == "tau":

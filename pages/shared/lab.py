@@ -12,6 +12,7 @@ from pages.shared.costs_panel import show_costs
 from pages.shared.host import owner
 from pages.shared.lab_parts import as_query, ask_why, filled, look_inside, show_recorded_results, show_steps
 from pages.shared.lab_run import predict_and_run
+from pages.shared.recipe_panel import show_recipe
 from pages.shared.results_panel import show_network
 from pages.shared.script_panel import show_script
 from tlcore import views
@@ -73,6 +74,9 @@ def show_lab(name: str) -> None:
     if "models" in lesson.inside:
         st.header("What the models cost", anchor=False)
         show_costs(f"{name}-costs")
+    if "recipe" in lesson.inside:
+        st.header("The recipe, one step at a time", anchor=False)
+        show_recipe(name)
     st.header("What you have seen", anchor=False)
     st.markdown(filled(text, "seen", lesson))
     if "code" not in hidden:

@@ -119,7 +119,7 @@ def show_steps(store: Store, me: str, lesson: Lesson, text: Text, experiment: Ex
 
 def look_inside(store: Store, lesson: Lesson, job: Job | None) -> None:
     """What the run looks like from inside, once there is one."""
-    if set(lesson.inside) == {"models"}:
+    if set(lesson.inside) <= {"models", "recipe"}:
         return
     st.header("Looking inside", anchor=False)
     records = store.records(job.id) if job is not None and not job.active else []

@@ -18,30 +18,37 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 TORCH_MEAN, TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def application_stages(backbone: Backbone, input_shape: tuple[int, int, int], precision: str) -> list[keras.Model]:
+def application_stages(
+    backbone: Backbone, input_shape: tuple[int, int, int], precision: str, *, pooled: bool = True
+) -> list[keras.Model]:
     """Build a network and cut it.
 
     Args:
         backbone: A backbone with an `Application`.
         input_shape: Height, width, channels of the images.
         precision: Number format of the layers; pixels are scaled in float32.
+        pooled: Whether the last stage averages its maps.
 
     Returns:
-        One model a stage, named after it. The first takes pixels in [0, 1]; the last gives one feature a channel.
+        One model a stage, named after it. The first takes pixels in [0, 1]; the last gives one feature a channel, or
+        the maps themselves.
     """
-    return cut_application(backbone, whole_application(backbone, input_shape, precision))
+    return cut_application(backbone, whole_application(backbone, input_shape, precision, pooled=pooled))
 
 
-def whole_application(backbone: Backbone, input_shape: tuple[int, int, int], precision: str) -> keras.Model:
+def whole_application(
+    backbone: Backbone, input_shape: tuple[int, int, int], precision: str, *, pooled: bool = True
+) -> keras.Model:
     """Build a network in one piece, without its output layers, with random weights.
 
     Args:
         backbone: A backbone with an `Application`.
         input_shape: Height, width, channels of the images.
         precision: Number format of the layers; pixels are scaled in float32.
+        pooled: Whether it ends by averaging its maps.
 
     Returns:
-        The model, from pixels in [0, 1] to one feature a channel.
+        The model, from pixels in [0, 1] to one feature a channel, or to the last maps.
     """
     application = _of(backbone)
     pixels = keras.Input(input_shape, name="pixels")
@@ -49,7 +56,7 @@ def whole_application(backbone: Backbone, input_shape: tuple[int, int, int], pre
         return getattr(keras.applications, application.constructor)(
             weights=None,
             include_top=False,
-            pooling="avg",
+            pooling="avg" if pooled else None,
             input_shape=input_shape,
             input_tensor=_scaled(pixels, application.scaling),
             **dict(application.arguments),

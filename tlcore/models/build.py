@@ -71,7 +71,7 @@ def build_model(
     received = parts[0].input_shape[1:] if parts else stage_input_shape(backbone, input_shape, first)
     tensor = model_input = keras.Input(received, name="input")
     for part in parts:
-        _calm(part)
+        calm(part)
         tensor = part(tensor)
     for stage in stages[len(parts) :]:
         tensor = _add_stage(backbone, stage, tensor, precision)
@@ -280,8 +280,12 @@ def _head_input(backbone: Backbone, tensor: Any) -> Any:
     return keras.layers.Flatten(name="head_flatten")(tensor)
 
 
-def _calm(part: keras.Model) -> None:
-    """Take out what makes a short run, or a frozen stage, depend on luck; no output changes but in training."""
+def calm(part: keras.Model) -> None:
+    """Take out what makes a short run, or a frozen stage, depend on luck; no output changes but in training.
+
+    Args:
+        part: A model within a network, changed in place.
+    """
     for layer in part.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = MOMENTUM
@@ -289,7 +293,7 @@ def _calm(part: keras.Model) -> None:
             # EfficientNet drops whole branches in training, also in frozen stages, which then have no one output.
             layer.rate = 0.0
         elif isinstance(layer, keras.Model):
-            _calm(layer)
+            calm(layer)
 
 
 # --- what a stage holds -----------------------------------------------------------------------------------------------
