@@ -61,7 +61,7 @@ def accuracy_of(text: str, folder: Path, *arguments: str) -> float:
     return float(found[0])
 
 
-@pytest.mark.parametrize("strategy", ["lp_ft", "discriminative_lr", "direct_reuse", "pixel_baseline"])
+@pytest.mark.parametrize("strategy", ["lp_ft", "discriminative_lr", "l2_sp", "direct_reuse", "pixel_baseline"])
 def test_a_script_comes_out_where_the_engine_does(strategy: str, tmp_path: Path) -> None:
     record = run_arm(BASE, strategy, 0)
     needs = BASE.recipe(strategy).needs_source
