@@ -186,7 +186,7 @@ def test_a_finished_run_shows_words_first_and_all_its_parts(app):
     assert "Trained on 20 November 2026" in words
     assert len(at.get("plotly_chart")) == 3
     assert len(at.dataframe) == 2
-    assert len(at.get("download_button")) == 2
+    assert len(at.get("download_button")) == 4
     assert any("tl-network" in element.proto.body for element in at.get("html"))
     # What is folded away is sent once it is opened.
     at.session_state[f"{run}-curves-more"] = at.session_state[f"{run}-confusion-more"] = True
