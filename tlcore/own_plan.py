@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tlcore.data.own import OwnSet
 
 STRATEGIES = ("scratch", "feature_extraction", "fine_tune_last", "pixel_baseline")
-SEEDS, STEPS, BATCH, RATE = 5, 30, 16, 1e-3
+SEEDS, STEPS, BATCH, RATE = 5, 30, 8, 1e-3
 """One rate for all arms: a search on so few labels says little, and takes several times as long."""
 IMAGE_SIZE = 96
 MOST_LABELS = 50

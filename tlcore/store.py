@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from typing_extensions import TypedDict, Unpack
 
 import tlcore
+from tlcore.data import own
 from tlcore.errors import UserError, explain
 from tlcore.experiment import CurvePoint, Experiment, RunRecord
 from tlcore.jobs.database import Database, open_database
@@ -117,8 +118,12 @@ class Store:
             The job's id.
 
         Raises:
-            UserError: If the owner has too many unfinished jobs, or the queue is full.
+            UserError: If the owner has too many unfinished jobs, the queue is full, or the target is pictures of
+                somebody else.
         """
+        pictures = own.find(experiment.target)
+        if pictures is not None and pictures.owner != owner:
+            raise UserError("these pictures belong to another browser: add your own on the page “Your pictures”")
         job_id = secrets.token_hex(8)
         now = time.time()
         with self._database.writing() as connection:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
-from pages.shared.own_upload import SHOWN_SET
+from pages.shared.own_upload import ADDED, SHOWN_SET
 from pages.shared.run_panel import show_run
 from tlcore.data import own
 from tlcore.errors import UserError
@@ -43,8 +44,8 @@ def draw(sets: Sequence[OwnSet], owner: str) -> None:
     )
     shown = names[chosen]
     _show(shown)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        network = _network()
+    network = _network()
+    with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Compare", type="primary", icon=":material/play_arrow:", key="own-compare"):
             Store().submit(plan(shown, network), owner)
             st.rerun()
@@ -111,9 +112,15 @@ def _network() -> Start:
 @st.dialog("Delete for good?")
 def _confirm(one: OwnSet, owner: str) -> None:
     st.markdown(f"“{one.title}”: {sum(one.counts):,} pictures, and every run on them, are removed.")
-    if st.button("Delete", type="primary", icon=":material/delete:", key="own-delete-yes"):
-        own.delete(one.id, owner)
-        _strips.clear()
-        st.session_state.pop("own_added", None)
-        st.query_params.pop(SHOWN_SET, None)
+    if st.button(
+        "Delete", type="primary", icon=":material/delete:", key="own-delete-yes", on_click=_delete, args=(one, owner)
+    ):
         st.rerun()
+
+
+def _delete(one: OwnSet, owner: str) -> None:
+    with suppress(UserError):  # another tab was faster
+        own.delete(one.id, owner)
+    _strips.clear()
+    st.session_state.pop(ADDED, None)
+    st.query_params.pop(SHOWN_SET, None)

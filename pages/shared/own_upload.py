@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 FOLDER, ZIP, BY_CLASS = "A folder", "A zip file", "Class by class, or camera"
 SHOWN_SET = "set"
-_ROUND, _SHOTS, _ADDED = "own_round", "own_shots", "own_added"
+ADDED = "own_added"
+_ROUND, _SHOTS = "own_round", "own_shots"
 _PICTURE_MB = MOST_BYTES // 1_000_000
 _TYPES = [suffix.removeprefix(".") for suffix in SUFFIXES]
 
@@ -36,7 +37,8 @@ def privacy() -> str:
     days = kept.days_kept()
     last = datetime.now(UTC) + timedelta(days=days)
     return (
-        f"The pictures stay on the computer that runs this page and are shown to this browser only. They are kept as "
+        "The pictures stay on the computer that runs this page. This browser alone can use them; whoever is given the "
+        "link of a run sees its result. They are kept as "
         f"{kept.SIDE}×{kept.SIDE} pixels, the originals are not. What you add today is deleted after {days:g} days, "
         f"on {last:%d %B %Y}, or at once when you press Delete, and with it all that was measured on it."
     )
@@ -71,7 +73,7 @@ def draw(owner: str) -> None:
 
 def show_report() -> None:
     """Say what became of the files that were added last."""
-    added: Added | None = st.session_state.get(_ADDED)
+    added: Added | None = st.session_state.get(ADDED)
     if added is None:
         return
     total = sum(added.own_set.counts)
@@ -93,7 +95,7 @@ def _add(upload: IO[bytes] | Files, owner: str, title: str) -> None:
         bar.empty()
         st.error(sentence(error), icon=":material/block:")
         return
-    st.session_state[_ADDED] = added
+    st.session_state[ADDED] = added
     st.session_state[_ROUND] += 1
     st.session_state.pop(_SHOTS, None)
     st.query_params[SHOWN_SET] = added.own_set.id

@@ -265,7 +265,9 @@ def test_what_was_made_of_a_set_goes_with_it(home):
     experiments = [
         Experiment(target=this.name, labels_per_class=2, seeds=1, strategies=("scratch",)) for this in (one, other)
     ]
-    runs = [filling.run(experiment, "anybody") for experiment in experiments]
+    runs = [filling.run(experiment, ME) for experiment in experiments]
+    with pytest.raises(UserError, match="another browser"):
+        Store().submit(experiments[0], "somebody else")
     kept_files = []
     for experiment, run in zip(experiments, runs, strict=True):
         (record,) = Store().records(run)

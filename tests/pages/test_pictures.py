@@ -1,0 +1,138 @@
+"""Your pictures: adding a set in each way, what the page says of it, comparing, deleting."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.data.own_files import files_of, jpeg, packed, zipped
+from tests.pages import filling
+from tests.pages.page_text import ME, address, everything
+from tlcore import own_plan
+from tlcore.data import own
+from tlcore.data.own.adding import add
+from tlcore.data.own.reading import open_zip
+from tlcore.store import Store
+
+TWO = {"cat": 6, "dog": 7}
+
+
+@pytest.fixture
+def added():
+    """A set that is there already."""
+    with open_zip(zipped(TWO)) as found:
+        return add(found, ME, "Animals").own_set
+
+
+def upload(at: AppTest, way: str) -> AppTest:
+    """Choose where the pictures are."""
+    at.button_group(key="own-way").set_value(way).run()
+    assert not at.exception
+    return at
+
+
+def test_nothing_yet(app):
+    words = everything(app("pictures"))
+    assert "This browser alone can use them" in words
+    assert "deleted after 7 days, on " in words
+    assert "Your sets" not in words
+
+
+def test_a_zip(app):
+    at = upload(app("pictures"), "A zip file")
+    assert at.button(key="own-submit").disabled
+    files = files_of(TWO) | {"cat/copy.jpg": jpeg(0), "cat/broken.jpg": jpeg(1)[:300]}
+    at.file_uploader(key="own-zip-0").set_value([("animals.zip", packed(files).getvalue(), "application/zip")])
+    at.text_input(key="own-title").set_value("My *animals*")
+    at.run()
+    at.button(key="own-submit").click().run()
+    assert not at.exception
+    (one,) = own.of_owner(ME)
+    words = everything(at)
+    assert "13 pictures were added to “My animals”" in words
+    assert "1 copy left out." in words
+    assert "cat/broken.jpg is cut off" in words
+    assert f"Deleted on **{one.expires:%d %B %Y}**" in words
+    assert "**dog** · 7 pictures" in words
+    assert len(at.get("image")) == 2
+    assert address(at)["set"] == one.id
+    assert not at.file_uploader(key="own-zip-1").value
+
+
+def test_what_is_wrong_is_said_and_the_page_goes_on(app):
+    at = upload(app("pictures"), "A zip file")
+    for data, words in ((b"not a zip", "is not a zip file"), (zipped({"cat": 9}).getvalue(), "only one class")):
+        at.file_uploader(key="own-zip-0").set_value([("x.zip", data, "application/zip")]).run()
+        at.button(key="own-submit").click().run()
+        assert words in at.error[0].value
+        assert not at.exception
+    assert own.of_owner(ME) == ()
+
+
+def test_a_folder(app):
+    at = app("pictures")
+    files = [(f"things/{path}", data, "image/jpeg") for path, data in files_of(TWO).items()]
+    at.file_uploader(key="own-folder-0").set_value(files).run()
+    at.button(key="own-submit").click().run()
+    assert not at.exception
+    (one,) = own.of_owner(ME)
+    assert one.counts == (6, 7)
+
+
+def test_class_by_class_with_shots_of_the_camera(app):
+    at = upload(app("pictures"), "Class by class, or camera")
+    assert "0 pictures, 5 more are needed" in everything(at)
+    at.text_input(key="own-name-0").set_value("mug")
+    at.text_input(key="own-name-1").set_value("pen")
+    for number in range(2):
+        files = [("a/x.jpg" if at_ else "x.jpg", jpeg(10 * number + at_), "image/jpeg") for at_ in range(5)]
+        at.file_uploader(key=f"own-files-0-{number}").set_value(files)
+    at.session_state["own_shots"] = {1: [jpeg(50), jpeg(51)]}
+    at.run()
+    assert "7 pictures" in everything(at)
+    at.button(key="own-submit").click().run()
+    assert not at.exception
+    (one,) = own.of_owner(ME)
+    assert (one.classes, one.counts) == (("mug", "pen"), (5, 7))
+    assert "own_shots" not in at.session_state
+
+
+def test_others_see_nothing(app, added):
+    words = everything(app("pictures", owner="x" * 32, set=added.id))
+    assert "Your sets" not in words
+    assert "Animals" not in words
+
+
+def test_without_imagenet_weights_a_small_network_is_offered(app, added):
+    at = app("pictures")
+    assert "No network with ImageNet weights" in everything(at)
+    at.button(key="own-compare").click().run()
+    assert not at.exception
+    (job,) = Store().jobs(ME)
+    assert (job.experiment.source, job.experiment.target) == ("cifar10", added.name)
+    assert job.experiment.seeds == 5
+    assert "waiting" in everything(at)
+
+
+def test_with_imagenet_weights(home, monkeypatch, added):
+    network = next(iter(one for one in own_plan.BACKBONES.values() if one.application))
+    (home / "weights").mkdir()
+    (home / "weights" / network.application.files[0]).write_bytes(b"only its name is read here")
+    monkeypatch.setenv("TLCORE_DATA_DIR", str(home / "weights"))
+    first = own_plan.starts()[0]
+    experiment = own_plan.plan(added, first)
+    assert (experiment.source, experiment.backbone, experiment.image_size) == ("imagenet", network.name, 96)
+    assert experiment.strategies == own_plan.STRATEGIES
+
+
+def test_a_finished_run_is_shown_and_goes_with_the_set(app, added):
+    filling.run(own_plan.plan(added, own_plan.starts()[0]), ME)
+    at = app("pictures", set=added.id)
+    assert "Accuracy on the test images" in everything(at)
+    at.button(key="own-delete").click().run()
+    assert own.of_owner(ME) == (added,)
+    at.button(key="own-delete-yes").click().run()
+    assert not at.exception
+    assert own.of_owner(ME) == ()
+    assert Store().jobs(ME) == []
+    assert "Your sets" not in everything(at)
