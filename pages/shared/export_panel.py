@@ -67,7 +67,7 @@ def _show_arm(comparison: Comparison, key: str) -> None:
     )
     record = record_of(comparison, strategy)
     name = f"{key}-{record.strategy}"
-    st.caption(f"Seed {record.seed}, which ended at {record.test_accuracy:.1%} on the test images.")
+    st.caption(f"Seed {record.seed}, which ended at {100 * record.test_accuracy:.1f} % on the test images.")
     _show_code(record, name)
     st.markdown(
         "**The trained model**, from pictures as they are (values from 0 to 255) to probabilities. It needs nothing of "
