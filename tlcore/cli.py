@@ -544,6 +544,34 @@ def weights(names: tuple[str, ...], download: bool) -> None:
 
 
 @commands.command()
+def models() -> None:
+    """Look into the models that this host's list names, so that they can be compared like any other network.
+
+    The list is models.yaml in TLCORE_HOME, or the file that TLCORE_MODELS names: entries with name, path (a .keras
+    file), title, licence and scaling (unit, tf, caffe, torch, bytes); input_size and trained_on where they are known.
+    """
+    from tlcore.models.named import description_file, list_file, named_models
+
+    entries = named_models()
+    if not entries:
+        raise UserError(f"this host names no models: write a list of them into {list_file()}")
+    from tlcore.models.named_loading import describe
+
+    shown = table("name", "title", "licence", "stages", "pictures")
+    for name, entry in entries.items():
+        if name in BACKBONES and BACKBONES[name].host is None:
+            raise UserError(f"{name} is the name of a network that is always here: give the host's model another")
+        found = describe(entry)
+        path = description_file(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, found.model_dump_json(indent=1))
+        stages = " → ".join(f"{stage} ({width})" for stage, width in found.stages)
+        shown.add_row(name, entry.title, entry.licence, stages, f"{found.side}×{found.side}, {entry.scaling}")
+    out.print(shown)
+    out.print("compare with: --source host_model --backbone NAME")
+
+
+@commands.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(as_json: bool) -> None:
     """Say what this host is: device, number formats measured, datasets, where files are kept."""

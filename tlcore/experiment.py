@@ -180,16 +180,18 @@ class Experiment(BaseModel):
                 "images: choose classes for one that the other does not have"
             )
         backbone = get_backbone(self.backbone)
-        if (self.source == IMAGENET) != (backbone.family == "application"):
+        if self.source != backbone.external_source and (self.source in EXTERNAL or backbone.external_source):
             raise ValueError(
                 f"{self.backbone} has no {SOURCES[self.source].title} weights: choose "
-                + ("one of the networks that have" if self.source == IMAGENET else f"source {IMAGENET} for it")
+                + ("one of the networks that have" if self.source in EXTERNAL else f"source {backbone.external_source}")
             )
-        if self.source == IMAGENET:
+        if self.source in EXTERNAL:
             if self.image_size is not None and self.image_size < backbone.min_size:
                 raise ValueError(f"image_size: {self.backbone} needs pictures of {backbone.min_size} pixels or more")
             if self.source_images is not None:
                 raise ValueError("source_images: ImageNet weights were trained elsewhere, on all of its pictures")
+            if self.weights is not None and self.source != IMAGENET:
+                raise ValueError(f"weights: {self.backbone} has a file of its own: leave weights out")
         elif self.image_size is not None or self.weights is not None:
             raise ValueError(f"image_size and weights belong to source {IMAGENET}: leave them out with {self.source}")
         if self.cut is not None and self.cut > len(backbone.stages):
@@ -219,7 +221,7 @@ class Experiment(BaseModel):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the network's input: the source's, to which the target's images are fitted."""
-        if self.source == IMAGENET:
+        if self.source in EXTERNAL:
             side = self.image_size or get_backbone(self.backbone).input_size
             return (side, side, 3)
         return get_dataset(self.source).shape
@@ -486,17 +488,20 @@ def _settle_source(values: dict[str, Any]) -> list[str]:
     """Bring network and source together: ImageNet's weights and the networks that have them only go together."""
     notices: list[str] = []
     backbone = get_backbone(values["backbone"])
-    if values["source"] == IMAGENET and backbone.family != "application":
+    if values["source"] in EXTERNAL and not backbone.external_source:
+        missing = EXTERNAL[values["source"]].title
         values["source"] = next(
             name for name in (Experiment.model_fields["source"].default, "fashion_mnist") if name != values["target"]
         )
         notices.append(
-            f"There are no ImageNet weights of {backbone.name}; the source in the link was set to {values['source']}."
+            f"There are no {missing} weights of {backbone.name}; the source in the link was set to {values['source']}."
         )
-    elif values["source"] != IMAGENET and backbone.family == "application":
-        values["source"] = IMAGENET
-        notices.append(f"{backbone.name} starts from ImageNet weights; the source in the link was set to {IMAGENET}.")
-    foreign = ("source_images",) if values["source"] == IMAGENET else ("image_size", "weights")
+    elif backbone.external_source and values["source"] != backbone.external_source:
+        values["source"] = backbone.external_source
+        title = EXTERNAL[backbone.external_source].title
+        notices.append(f"{backbone.name} starts from {title} weights; the source in the link was set to that.")
+    foreign = ("source_images",) if values["source"] in EXTERNAL else ("image_size", "weights")
+    foreign += ("weights",) if values["source"] in EXTERNAL and values["source"] != IMAGENET else ()
     for field in foreign:
         if values[field] is not None:
             values[field] = None

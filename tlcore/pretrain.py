@@ -18,7 +18,7 @@ import numpy as np
 
 from tlcore.backend import environment
 from tlcore.data import get_dataset, load
-from tlcore.data.external import EXTERNAL, IMAGENET
+from tlcore.data.external import EXTERNAL, HOST_MODEL, IMAGENET
 from tlcore.data.labels import augment, batch_order
 from tlcore.data.sources import UNREADABLE
 from tlcore.errors import Stopped, UserError
@@ -123,6 +123,8 @@ def known_checkpoint(experiment: Experiment) -> Checkpoint | None:
     Raises:
         UserError: If it is one that others published and cannot be had.
     """
+    if experiment.source == HOST_MODEL:
+        return _host_checkpoint(experiment.backbone)
     if experiment.source == IMAGENET:
         return published_checkpoint(experiment.backbone, experiment.shape, experiment.weights)
     return find_checkpoint(experiment.source, experiment.backbone, experiment.source_images)
@@ -156,6 +158,26 @@ def published_checkpoint(backbone: str, shape: tuple[int, int, int], file: str |
         seconds=None,
     )
     return Checkpoint(published.weights, info, published.sha256, published.provenance)
+
+
+@lru_cache(maxsize=1)
+def _host_checkpoint(backbone: str) -> Checkpoint:
+    """What a model on the host's disk has learned."""
+    from tlcore.models.named_loading import host_weights
+
+    network = get_backbone(backbone)
+    assert network.host is not None  # or its source would be another
+    weights, provenance = host_weights(network), f"this host's file {Path(network.host.path).name}"
+    info = SourceModel(
+        key=network.host.sha256[:16],
+        provenance=provenance,
+        sha256=weights_sha256(weights),
+        epochs=None,
+        images=0,
+        test_accuracy=None,
+        seconds=None,
+    )
+    return Checkpoint(weights, info, network.host.sha256, provenance)
 
 
 def train_checkpoint(

@@ -103,14 +103,17 @@ def _dataset_names(field: str, chosen: str) -> list[str]:
     """What can be chosen: as a target what can be one, as a source everything, the controls last."""
     names = [*TARGETS]
     if field == "source":
-        names += [*EXTERNAL, *(name for name in DATASETS if name not in TARGETS)]
+        names += [
+            *(name for name in EXTERNAL if _backbone_names(name)),
+            *(name for name in DATASETS if name not in TARGETS),
+        ]
     return names if chosen in names else [chosen, *names]  # chosen classes and own pictures are not listed
 
 
 def _backbone_names(source: str) -> list[str]:
     """Networks that go with a source: published weights belong to networks of their own."""
-    wanted = "application" if source in EXTERNAL else "small"
-    return [name for name, backbone in BACKBONES.items() if backbone.family == wanted]
+    wanted = source if source in EXTERNAL else ""
+    return [name for name, backbone in BACKBONES.items() if backbone.external_source == wanted]
 
 
 def _strategy_title(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from tlcore.data.registry import DATASETS, DatasetSpec, find_dataset
 
 IMAGENET = "imagenet"
+HOST_MODEL = "host_model"
 T = TypeVar("T")
 
 
@@ -40,6 +41,13 @@ EXTERNAL: Mapping[str, ExternalSource] = MappingProxyType(
             "1.28 million photographs of 1,000 kinds of things; only the weights learned from them are loaded.",
             1000,
             1_281_167,
+        ),
+        HOST_MODEL: ExternalSource(
+            HOST_MODEL,
+            "This host's own",
+            "What a model on this host's disk has learned; whoever runs the host has named it.",
+            0,
+            0,
         )
     }
 )

@@ -33,6 +33,10 @@ def application_stages(
         One model a stage, named after it. The first takes pixels in [0, 1]; the last gives one feature a channel, or
         the maps themselves.
     """
+    if backbone.host is not None:
+        from tlcore.models.named_loading import host_stages  # which needs this module
+
+        return host_stages(backbone, input_shape)
     return cut_application(backbone, whole_application(backbone, input_shape, precision, pooled=pooled))
 
 
@@ -58,7 +62,7 @@ def whole_application(
             include_top=False,
             pooling="avg" if pooled else None,
             input_shape=input_shape,
-            input_tensor=_scaled(pixels, application.scaling),
+            input_tensor=scaled(pixels, application.scaling),
             **dict(application.arguments),
         )
 
@@ -83,8 +87,16 @@ def _of(backbone: Backbone) -> Application:
     return backbone.application
 
 
-def _scaled(pixels: Any, scaling: str) -> Any:
-    """Layers without weights in place of `preprocess_input`, which writes into the array that it is given."""
+def scaled(pixels: Any, scaling: str) -> Any:
+    """Layers without weights in place of `preprocess_input`, which writes into the array that it is given.
+
+    Args:
+        pixels: In [0, 1].
+        scaling: As in `Application`, or ``bytes`` for 0 to 255.
+
+    Returns:
+        What the network takes.
+    """
     scale: Any
     offset: Any
     if scaling == "caffe":
@@ -94,7 +106,7 @@ def _scaled(pixels: Any, scaling: str) -> Any:
         scale = [1 / one for one in TORCH_DEVIATION]
         offset = [-mean / one for mean, one in zip(TORCH_MEAN, TORCH_DEVIATION, strict=True)]
     else:
-        scale, offset = 2.0, -1.0
+        scale, offset = (255.0, 0.0) if scaling == "bytes" else (2.0, -1.0)
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="scaled")(pixels)
 
 

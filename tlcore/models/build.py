@@ -65,7 +65,7 @@ def build_model(
     backbone.check_input(input_shape)
     stages = backbone.stages[first:last]
     parts: list[keras.Model] = []
-    if stages and backbone.application is not None:
+    if stages and backbone.family == "application":
         parts = application_stages(backbone, input_shape, precision)[first:last]
     # A part knows what it receives; to ask `stage_input_shape` would build the network once more.
     received = parts[0].input_shape[1:] if parts else stage_input_shape(backbone, input_shape, first)
@@ -97,7 +97,7 @@ def stage_input_shape(backbone: Backbone, input_shape: Shape, index: int) -> tup
         return input_shape
     if backbone.pooling == "average" and index == len(backbone.stages):
         return (backbone.feature_width,)
-    if backbone.application is not None:
+    if backbone.family == "application":
         return _application_shapes(backbone, input_shape)[index]
     return shape_after(backbone.stages[:index], input_shape)
 

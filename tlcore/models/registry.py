@@ -6,6 +6,7 @@ The Streamlit process lists and draws backbones and may not import Keras, so a `
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
@@ -66,6 +67,27 @@ class Application:
 
 
 @dataclass(frozen=True)
+class HostModel:
+    """A model on the host's own disk, as `tlcore.models.named` describes it.
+
+    Args:
+        path: Its `.keras` file.
+        sha256: Hash of the file when it was looked into.
+        scaling: As in `Application`, or ``unit`` for pixels in [0, 1], or ``bytes`` for 0 to 255.
+        side: Side of the pictures that it takes.
+        licence: Licence of its weights.
+        cuts: For every stage but the last, the position among the model's layers that ends it.
+    """
+
+    path: str
+    sha256: str
+    scaling: str
+    side: int
+    licence: str
+    cuts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A network without its output layer.
 
@@ -83,7 +105,8 @@ class Backbone:
         trained_size: Side of the images that its published weights were trained on; 0 without such weights.
         channels: Channels that its images must have, or None for any number.
         paper: Where it comes from, if anywhere.
-        application: What it is in `keras.applications`, or None for this project's own.
+        application: What it is in `keras.applications`, or None for this project's own and a host's.
+        host: Where it is on this host's disk, or None.
     """
 
     name: str
@@ -99,16 +122,23 @@ class Backbone:
     channels: int | None = None
     paper: str = ""
     application: Application | None = None
+    host: HostModel | None = None
 
     @property
     def family(self) -> Literal["small", "application"]:
-        """``small`` for this project's own nets, ``application`` for those of `keras.applications`."""
-        return "small" if self.application is None else "application"
+        """``small`` for this project's own nets, ``application`` for networks that others have built and trained."""
+        return "small" if self.application is None and self.host is None else "application"
 
     @property
     def licence(self) -> str:
         """Licence of its published weights; empty for this project's own nets."""
-        return "" if self.application is None else self.application.licence
+        known = self.application or self.host
+        return "" if known is None else known.licence
+
+    @property
+    def external_source(self) -> str:
+        """The source whose weights it comes with: ImageNet's, or a host's own; empty for this project's own nets."""
+        return "" if self.family == "small" else "imagenet" if self.host is None else "host_model"
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -252,11 +282,38 @@ def _mobilenet_v2(alpha: float, widths: tuple[int, ...], top1: float, top1_sourc
     )
 
 
+class Backbones(Mapping[str, Backbone]):
+    """Networks by name: the registered ones, then those that whoever runs this host has named.
+
+    Args:
+        registered: The networks that are always there.
+    """
+
+    def __init__(self, registered: Iterable[Backbone]) -> None:
+        self._registered = {backbone.name: backbone for backbone in registered}
+
+    def __getitem__(self, name: str) -> Backbone:
+        """A network."""
+        return self._registered[name] if name in self._registered else self._of_host()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """All names."""
+        return iter((*self._registered, *self._of_host()))
+
+    def __len__(self) -> int:
+        """Number of networks."""
+        return len(self._registered) + len(self._of_host())
+
+    def _of_host(self) -> dict[str, Backbone]:
+        from tlcore.models.named import host_backbones  # which describes them with this module's values
+
+        return {name: one for name, one in host_backbones().items() if name not in self._registered}
+
+
 # None of this project's own nets but the one that is there to show it has running statistics: with momentum .99 they
 # make a short scratch run look like chance.
-BACKBONES: dict[str, Backbone] = {
-    backbone.name: backbone
-    for backbone in (
+BACKBONES: Mapping[str, Backbone] = Backbones(
+    (
         Backbone(
             "cnn_small",
             "Small CNN",
@@ -486,7 +543,7 @@ BACKBONES: dict[str, Backbone] = {
             normalization="none",
         ),
     )
-}
+)
 
 
 def get_backbone(name: str) -> Backbone:
