@@ -136,7 +136,9 @@ def _by_class(turn: int) -> Files:
             mine = [(file.name, file) for file in chosen] + _shots(number)
             files += _in_class(titles[-1], number, mine)
             more = max(0, LEAST_PICTURES - len(mine))
-            st.caption(f"{len(mine)} pictures" + (f", {more} more are needed" if more else ""))
+            st.caption(
+                f"{len(mine)} picture{'' if len(mine) == 1 else 's'}" + (f", {more} more are needed" if more else "")
+            )
     with st.expander(
         "Take pictures with the camera", icon=":material/photo_camera:", key="own-camera", on_change="rerun"
     ) as camera:

@@ -4,4 +4,5 @@ import sys
 
 from tlcore.data.own.apart import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,5 @@ def _what_else(data: bytes) -> str:
 
 
 def _use_heif() -> None:
-    if HAS_HEIF:
-        from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports, reportUnknownVariableType]
-
-        register_heif_opener()
+    if HAS_HEIF:  # it is no requirement: whoever installs it can use telephones' pictures as they are
+        import_module("pillow_heif").register_heif_opener()
