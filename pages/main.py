@@ -22,6 +22,7 @@ page = st.navigation(
             st.Page("compare.py", title="Compare", icon=":material/science:", url_path="compare"),
             st.Page("models.py", title="Models", icon=":material/model_training:", url_path="models"),
             st.Page("pictures.py", title="Your pictures", icon=":material/photo_library:", url_path="pictures"),
+            st.Page("beyond.py", title="Not only classes", icon=":material/filter_center_focus:", url_path="beyond"),
             st.Page("runs.py", title="Runs", icon=":material/list_alt:", url_path="runs"),
         ],
         "Review": [

@@ -18,6 +18,7 @@ BACKENDS = ("keras", "tensorflow", "torch", "jax")
 TRAINS = {
     "tlcore.arm",
     "tlcore.backend",
+    "tlcore.beyond.measure",
     "tlcore.changes",
     "tlcore.loops",
     "tlcore.models.applications",
@@ -26,7 +27,9 @@ TRAINS = {
     "tlcore.features",
     "tlcore.heads",
     "tlcore.models.build",
+    "tlcore.models.named_loading",
     "tlcore.pretrain",
+    "tlcore.recipe_training",
     "tlcore.train",
     "tlcore.vmapped",
     "tlcore.jobs.preload",

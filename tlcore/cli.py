@@ -16,6 +16,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tlcore.cli_beyond import beyond
 from tlcore.cli_export import export
 from tlcore.cli_own import own
 from tlcore.cli_pairs import similarity
@@ -634,6 +635,7 @@ def worker(slots: int | None) -> int:
 commands.add_command(export)
 commands.add_command(own)
 commands.add_command(similarity)
+commands.add_command(beyond)
 
 
 # --- results --------------------------------------------------------------------------------------------------------

@@ -487,6 +487,9 @@ def _settle(values: dict[str, Any]) -> tuple[Experiment, list[str]]:
 def _settle_source(values: dict[str, Any]) -> list[str]:
     """Bring network and source together: ImageNet's weights and the networks that have them only go together."""
     notices: list[str] = []
+    if is_own(values["source"]):
+        values["source"] = next(name for name in ("mnist", "fashion_mnist") if name != values["target"])
+        notices.append(f"Own pictures can be a target only; the source in the link was set to {values['source']}.")
     backbone = get_backbone(values["backbone"])
     if values["source"] in EXTERNAL and not backbone.external_source:
         missing = EXTERNAL[values["source"]].title

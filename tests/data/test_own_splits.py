@@ -146,6 +146,9 @@ def test_own_pictures_are_no_source_and_are_never_listed() -> None:
     assert "own_../../etc" not in TARGETS
     with pytest.raises(UserError, match="target only"):
         Experiment.of(source=GONE, target="uci_digits")
+    corrected, notices = Experiment.from_query({"src": GONE, "tgt": "mnist"})
+    assert corrected.source == "fashion_mnist"
+    assert "target only" in notices[0]
 
 
 def test_repeated_splits_widen_the_interval() -> None:

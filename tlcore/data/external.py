@@ -48,7 +48,7 @@ EXTERNAL: Mapping[str, ExternalSource] = MappingProxyType(
             "What a model on this host's disk has learned; whoever runs the host has named it.",
             0,
             0,
-        )
+        ),
     }
 )
 
