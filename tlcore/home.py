@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from platformdirs import user_data_path
 
@@ -40,3 +43,27 @@ def data_folders() -> tuple[Path, ...]:
     """
     named = os.environ.get("TLCORE_DATA_DIR", "")
     return tuple(folder for part in named.split(os.pathsep) if part and (folder := Path(part).expanduser()).is_dir())
+
+
+@contextmanager
+def written_whole(path: Path) -> Generator[IO[bytes]]:
+    """Write a file so that no reader ever sees half of it: beside its place, then renamed.
+
+    Args:
+        path: The file; its folder exists.
+
+    Yields:
+        An open file.
+
+    Raises:
+        OSError: If it cannot be written; what there was before is still there.
+    """
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise

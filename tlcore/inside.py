@@ -7,7 +7,6 @@ of pictures for all arms of a task.
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tlcore.errors import UserError
-from tlcore.home import home
+from tlcore.home import home, written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -334,19 +333,6 @@ def has_pictures(dataset_sha256: str, shape: Shape, count: int) -> bool:
     return False
 
 
-def forget(record: RunRecord) -> None:
-    """Delete what is kept of an arm, its pictures too: they were somebody's own.
-
-    Args:
-        record: The arm's record.
-    """
-    with suppress(OSError, UserError):
-        folder = home() / "inside"
-        (folder / f"{record.arm_hash}.npz").unlink(missing_ok=True)
-        for path in folder.glob(f"pictures-{record.datasets['target'].sha256[:16]}-*.npz"):
-            path.unlink(missing_ok=True)
-
-
 def _pictures_name(dataset_sha256: str, shape: tuple[int, ...]) -> str:
     return f"pictures-{dataset_sha256[:16]}-{'x'.join(str(side) for side in shape)}.npz"
 
@@ -378,17 +364,9 @@ def _arrays(inside: Inside) -> dict[str, NDArray[Any]]:
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write a file so that no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+    with written_whole(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _keep_newest(folder: Path, pattern: str, most: int) -> None:

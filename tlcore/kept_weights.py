@@ -6,7 +6,6 @@ One file an arm, the first seed of every strategy. Reading them needs no Keras.
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tlcore.errors import UserError
-from tlcore.home import home
+from tlcore.home import home, written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +105,6 @@ def _path(arm_hash: str) -> Path:
 
 
 def _write(path: Path, kept: KeptWeights) -> None:
-    """Write a file so that no reader ever sees half of it."""
     about = {
         "version": _VERSION,
         "feature_scale": kept.feature_scale,
@@ -116,15 +114,8 @@ def _write(path: Path, kept: KeptWeights) -> None:
     arrays: dict[str, NDArray[Any]] = {"about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)}
     for stage, held in kept.weights.items():
         arrays |= {f"{stage}.{at}": array.astype(np.float32, copy=False) for at, array in enumerate(held)}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+    with written_whole(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def _make_room(newest: Path) -> None:

@@ -9,23 +9,13 @@ import nbclient
 import nbformat
 import pytest
 
+from tests.export.test_script import BASE
 from tests.views import samples
 from tlcore.arm import run_arm
 from tlcore.errors import UserError
-from tlcore.experiment import Experiment
 from tlcore.export.notebook import notebook
 from tlcore.export.script import WRITTEN, parts_of, script
 from tlcore.pretrain import SHIPPED
-
-BASE = Experiment(
-    source="mnist",
-    target="uci_digits",
-    strategies=("scratch",),
-    labels_per_class=5,
-    steps=12,
-    learning_rate=3e-3,
-    precision="float32",
-)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq")
