@@ -59,6 +59,10 @@ record: $(VENV)/.ready
 	$(BIN)/python -m tlcore pretrain
 	$(BIN)/python -m tlcore record
 	$(BIN)/python -m tlcore atlas --again
+	$(BIN)/python -m tlcore recipe --json data/records/recipe.json
+	for task in segmentation localisation; do \
+	  $(BIN)/python -m tlcore beyond $$task --steps 200 --json data/records/beyond_$$task.json || exit 1; done
+	$(BIN)/python -m tlcore beyond verification --seeds 5 --json data/records/beyond_verification.json
 
 docs: $(VENV)/.ready-dev
 	PYTHONPATH=. $(BIN)/python docs/build.py
