@@ -367,7 +367,7 @@ def test_advice_says_what_it_rests_on_and_how_good_it_was(capsys: pytest.Capture
 @pytest.mark.real_data
 def test_pairs_that_share_images_are_refused_before_anything_is_run() -> None:
     with pytest.raises(UserError, match="share"):
-        Runner().check([Experiment(), Experiment(source="mnist_low", target="mnist")])
+        Runner().check([Experiment(), Experiment(source="mnist_shuffled", target="mnist")])
 
 
 @pytest.mark.usefixtures("fake")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tlcore.arm import run_arm
+from tlcore.beyond.results import TASKS
 from tlcore.estimate import Estimate
 from tlcore.experiment import RunRecord
 from tlcore.metrics.stats import mean_interval
@@ -18,7 +19,7 @@ from tlcore.results import Comparison
 HOW = "run python -m tlcore record"
 # Cheap arms of two kinds: one trains a head on the source's features, the other has no network at all.
 CHEAP = ("feature_extraction", "pixel_baseline")
-OTHERS = {"costs", "recipe"}  # recorded by a command of their own
+OTHERS = {"costs", "recipe", *(f"beyond_{task}" for task in TASKS)}  # recorded by commands of their own
 SINGLE = [name for name, preset in PRESETS.items() if len(preset.experiments) == 1]
 every_preset = pytest.mark.parametrize("name", PRESETS)
 every_comparison = pytest.mark.parametrize("name", SINGLE)
