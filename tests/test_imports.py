@@ -28,6 +28,7 @@ TRAINS = {
     "tlcore.heads",
     "tlcore.models.build",
     "tlcore.models.named_loading",
+    "tlcore.predict",
     "tlcore.pretrain",
     "tlcore.recipe_training",
     "tlcore.train",

@@ -20,6 +20,7 @@ from tlcore.cli_beyond import beyond
 from tlcore.cli_export import export
 from tlcore.cli_own import own
 from tlcore.cli_pairs import similarity
+from tlcore.cli_predict import predict
 from tlcore.console import Runner, err, out, show_comparison, table
 from tlcore.data import DATASETS
 from tlcore.errors import Stopped, UserError
@@ -636,6 +637,7 @@ commands.add_command(export)
 commands.add_command(own)
 commands.add_command(similarity)
 commands.add_command(beyond)
+commands.add_command(predict)
 
 
 # --- results --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pages.shared.own_upload import ADDED, SHOWN_SET
 from pages.shared.run_panel import show_run
+from pages.shared.try_panel import show_try
 from tlcore.data import own
 from tlcore.errors import UserError
 from tlcore.own_plan import RATE, plan, starts
@@ -66,6 +67,8 @@ def draw(sets: Sequence[OwnSet], owner: str) -> None:
     if run is not None and (job := store.job(run.id)) is not None:
         st.divider()
         show_run(job, owner)
+        if not job.active:
+            show_try(store.records(job.id), job.id)
 
 
 def _title(one: OwnSet) -> str:

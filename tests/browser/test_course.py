@@ -16,7 +16,7 @@ from tlcore.lessons import Lesson, lessons, text_of
 from tlcore.views import title_of
 
 Visitor = Callable[[], Page]
-OTHERS = ("", "compare", "models", "runs", "claims", "glossary", "quiz", "certificate")
+OTHERS = ("", "compare", "models", "pictures", "beyond", "runs", "claims", "glossary", "quiz", "certificate")
 # What Streamlit's own markup breaks, and no page can mend: rule → where (a part of the selector).
 STREAMLITS_OWN = {
     "aria-allowed-attr": "data-testid",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.shared import try_panel
 from tests.data.own_files import files_of, jpeg, packed, zipped
 from tests.pages import filling
 from tests.pages.page_text import ME, address, everything
@@ -12,6 +13,7 @@ from tlcore import own_plan
 from tlcore.data import own
 from tlcore.data.own.adding import add
 from tlcore.data.own.reading import open_zip
+from tlcore.predicted import Neighbour, Prediction
 from tlcore.store import Store
 
 TWO = {"cat": 6, "dog": 7}
@@ -136,3 +138,22 @@ def test_a_finished_run_is_shown_and_goes_with_the_set(app, added):
     assert own.of_owner(ME) == ()
     assert Store().jobs(ME) == []
     assert "Your sets" not in everything(at)
+
+
+def test_a_new_picture_is_asked_about(app, added, monkeypatch):
+    """What the process answers is tested with it, in tests/test_predict.py; here, that the page shows it."""
+    said = Prediction(
+        classes=added.classes,
+        probabilities=(0.25, 0.75),
+        neighbours=(Neighbour(row=0, label=0, similarity=0.9), Neighbour(row=9, label=1, similarity=0.5)),
+    )
+    monkeypatch.setattr(try_panel.kept_weights, "has", lambda record: record.seed == 0)
+    monkeypatch.setattr(try_panel, "predict_apart", lambda record, picture: said)
+    experiment = own_plan.plan(added, own_plan.starts()[0])
+    run = filling.run(experiment, ME)
+    at = app("pictures")
+    assert "Try it on a new picture" in everything(at)
+    at.file_uploader(key=f"{run}-file").set_value([("new.jpg", jpeg(3), "image/jpeg")]).run()
+    assert not at.exception
+    assert "says **dog**" in everything(at)
+    assert "dog · 0.50" in str(at.get("image")[-1].proto)

@@ -19,6 +19,8 @@ from tlcore.lock import FileLock
 from tlcore.results import Comparison
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tlcore.experiment import RunRecord
 
 ROOM = 200_000_000  # bytes in `home`
@@ -54,30 +56,47 @@ def make(record: RunRecord, kind: Kind, *, again: bool = False) -> File:
     Raises:
         UserError: If the weights are not kept on this machine, or the file could not be made.
     """
-    command = [sys.executable, "-m", "tlcore", "export", "run.json", "--to", ".", "--formats", kind.name]
+    command = ["export", "run.json", "--to", ".", "--formats", kind.name]
     command += ["--strategies", record.strategy, *(["--again"] if again else [])]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "run.json").write_text(Comparison(record.experiment, (record,)).to_json(), encoding="utf-8")
-        # Where this package is, whatever folder the process starts in. On TensorFlow, because ONNX and LiteRT are made
-        # through it, and without an accelerator, whose memory belongs to those who train.
-        folders = (str(Path(tlcore.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")]))
-        where = {"PYTHONPATH": os.pathsep.join(folders)}
-        environment = os.environ | where | {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
-        try:
-            # One at a time: each takes as much memory as a process that trains.
-            with FileLock(home() / "exports.lock"):
-                done = subprocess.run(
-                    command, capture_output=True, text=True, check=False, timeout=LONGEST, cwd=folder, env=environment
-                )
-        except subprocess.TimeoutExpired:
-            raise UserError(f"the file was not ready after {LONGEST // 60} minutes: try again when less runs") from None
-        if done.returncode:
-            said = [line.removeprefix("tlcore: ") for line in done.stderr.splitlines() if line.startswith("tlcore: ")]
-            raise UserError(said[-1] if said else "the file could not be made: see the log of the app")
+        run_apart(command, folder, LONGEST, "the file could not be made")
         made = File(name_of(record, kind), (folder / name_of(record, kind)).read_bytes())
     _keep(_path(record, kind), made.content)
     return made
+
+
+def run_apart(arguments: Sequence[str], folder: Path, longest: float, failed: str) -> None:
+    """Run one of this project's commands that load Keras in a process of its own, one on a host at a time.
+
+    Args:
+        arguments: The command and its arguments.
+        folder: Folder that it runs in.
+        longest: Seconds after which it is given up.
+        failed: What to say where the command says nothing itself.
+
+    Raises:
+        UserError: What the command says, or that it took too long.
+    """
+    # Where this package is, whatever folder the process starts in. On TensorFlow, because ONNX and LiteRT are made
+    # through it, and without an accelerator, whose memory belongs to those who train.
+    folders = (str(Path(tlcore.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")]))
+    where = {"PYTHONPATH": os.pathsep.join(folders)}
+    environment = os.environ | where | {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
+    command = [sys.executable, "-m", "tlcore", *arguments]
+    try:
+        # One at a time: each takes as much memory as a process that trains.
+        with FileLock(home() / "exports.lock"):
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=longest, cwd=folder, env=environment
+            )
+    except subprocess.TimeoutExpired:
+        minutes = round(longest / 60)
+        raise UserError(f"{failed} within {minutes} minutes: try again when less runs") from None
+    if done.returncode:
+        said = [line.removeprefix("tlcore: ") for line in done.stderr.splitlines() if line.startswith("tlcore: ")]
+        raise UserError(said[-1] if said else f"{failed}: see the log of the app")
 
 
 def _path(record: RunRecord, kind: Kind) -> Path:
