@@ -50,7 +50,9 @@ def main(only: list[str]) -> None:
             cookies = _run_something(app, browser.new_context().new_page())
             pages = {"start": "", "compare": cookies.pop("compare")["url"], "runs": "runs"}
             pages |= {f"lab{lesson.number:02}": lesson.slug for lesson in lessons().values()}
-            pages |= {name: name for name in ("models", "pictures", "beyond", "claims", "glossary", "quiz", "certificate")}
+            pages |= {
+                name: name for name in ("models", "pictures", "beyond", "claims", "glossary", "quiz", "certificate")
+            }
             for look, options in LOOKS.items():
                 context = browser.new_context(**options)
                 context.add_cookies(cookies["cookies"])
