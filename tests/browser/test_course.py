@@ -60,6 +60,7 @@ def run(page: Page) -> None:
     expect(page.locator("h3", has_text="finished").first).to_be_visible()
 
 
+@pytest.mark.timeout(900)  # eleven labs at up to 15 s of training each, more on a busy machine
 def test_the_whole_course(app: App, visitor: Visitor) -> None:
     """Every lab: predict, run, see the prediction in the result, answer why, say that it is done; then the end."""
     page = visitor()
