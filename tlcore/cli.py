@@ -21,7 +21,7 @@ from tlcore.cli_export import export
 from tlcore.cli_own import own
 from tlcore.cli_pairs import similarity
 from tlcore.cli_predict import predict
-from tlcore.console import Runner, err, out, show_comparison, table
+from tlcore.console import Runner, err, out, show_comparison, table, write_text
 from tlcore.data import DATASETS
 from tlcore.errors import Stopped, UserError
 from tlcore.experiment import QUERY_KEYS, Experiment
@@ -316,7 +316,7 @@ def advise(report: bool, atlas_path: Path | None, json_path: Path | None, **give
     if report:
         show_policies(atlas.report())
         if json_path is not None:
-            _write(json_path, json.dumps([asdict(policy) for policy in atlas.report()], indent=1))
+            write_text(json_path, json.dumps([asdict(policy) for policy in atlas.report()], indent=1))
         return
     from tlcore.estimate import scores_of
 
@@ -337,7 +337,7 @@ def atlas(path: Path | None, processes: int | None, again: bool) -> None:
     _check_writable(path)
     experiments = plan_atlas()
     measured = measure_atlas(Runner(processes, again=again, total=len(experiments)), experiments=experiments)
-    _write(path, measured.to_json())
+    write_text(path, measured.to_json())
     show_policies(measured.report())
     out.print(f"written to {path}")
 
@@ -382,7 +382,7 @@ def record(names: tuple[str, ...], processes: int | None, folder: Path) -> None:
         out.print(f"[bold]{preset.title}[/bold]")
         experiments = preset.experiments
         measured = preset.measure(Runner(processes, again=True, total=len(experiments)))
-        _write(path, measured.to_json())
+        write_text(path, measured.to_json())
         if isinstance(measured, Comparison):
             show_comparison(measured)
         out.print(f"written to {path}\n")
@@ -566,7 +566,7 @@ def models() -> None:
         found = describe(entry)
         path = description_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, found.model_dump_json(indent=1))
+        write_text(path, found.model_dump_json(indent=1))
         stages = " → ".join(f"{stage} ({width})" for stage, width in found.stages)
         shown.add_row(name, entry.title, entry.licence, stages, f"{found.side}×{found.side}, {entry.scaling}")
     out.print(shown)
@@ -657,7 +657,7 @@ T = TypeVar("T", bound=_Result)
 def _finish(result: T, json_path: Path | None, show: Callable[[T], None] | None) -> None:
     """Write a result, then show it."""
     if json_path is not None:
-        _write(json_path, result.to_json())
+        write_text(json_path, result.to_json())
     if show is not None:
         show(result)
         if json_path is not None:
@@ -675,12 +675,3 @@ def _check_writable(path: Path | None) -> None:
         raise UserError(f"the folder {folder} does not exist: create it or name another file")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise UserError(f"cannot write {path}: choose a folder that can be written")
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}): make room or name another file") from None

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from tlcore.beyond.results import ARM_TITLES, TASKS, TaskName
-from tlcore.console import err, out, table
-from tlcore.errors import UserError
+from tlcore.console import err, out, table, write_text
 
 
 @click.command()
@@ -55,10 +54,7 @@ def beyond(
         on_arm=lambda one: None if quiet else err.print(f"{ARM_TITLES[one.arm]}, seed {one.seed}: {one.score:.3f}"),
     )
     if json_path is not None:
-        try:
-            json_path.write_text(found.to_json() + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"cannot write {json_path} ({error.strerror})") from None
+        write_text(json_path, found.to_json())
     if quiet:
         return
     shown = table("arm", "score", "95 % interval")

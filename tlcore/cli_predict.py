@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tlcore.console import out, table
+from tlcore.console import out, table, write_text
 from tlcore.errors import UserError
 from tlcore.results import Comparison
 
@@ -46,10 +46,7 @@ def predict(file: Path, picture: Path, strategy: str | None, json_path: Path | N
 
     (found,) = ask(record, kept, [pixels])
     if json_path is not None:
-        try:
-            json_path.write_text(found.to_json() + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"cannot write {json_path} ({error.strerror})") from None
+        write_text(json_path, found.to_json())
         return
     shown = table("class", "probability")
     for share, name in sorted(zip(found.probabilities, found.classes, strict=True), reverse=True):

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tlcore.errors import UserError
 from tlcore.experiment import Event, Experiment
 from tlcore.metrics.stats import Interval
 from tlcore.results import accuracy_interval
@@ -20,6 +21,7 @@ from tlcore.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tlcore.advise import Policy, Recommendation
     from tlcore.costs import Costs
@@ -491,3 +493,21 @@ def show_costs(costs: Costs) -> None:
             cost.licence or "–",
         )
     out.print(shown)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a result beside its place, then rename it.
+
+    Args:
+        path: The file.
+        text: Its text, to which a line's end is added.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}): make room or name another file") from None

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from tlcore.data import own
 from tlcore.data.external import EXTERNAL, IMAGENET, SOURCES, TARGETS
-from tlcore.data.registry import get_dataset, is_own, shared_classes
+from tlcore.data.registry import get_dataset, shared_classes
 from tlcore.errors import UserError, explain, unknown_name
 from tlcore.models.registry import BACKBONES, Backbone, get_backbone
 from tlcore.policy import Mode, Origin, Phase, Recipe
@@ -119,7 +120,7 @@ class Experiment(BaseModel):
     def _known_source(cls, name: str) -> str:
         if name not in SOURCES:
             raise ValueError(unknown_name("dataset", name, SOURCES))
-        if is_own(name):
+        if own.is_name(name):
             raise ValueError("own pictures can be a target only: choose a source that a network has learned")
         return name
 
@@ -453,11 +454,10 @@ def _settle(values: dict[str, Any]) -> tuple[Experiment, list[str]]:
     notices: list[str] = []
     values = {name: info.default for name, info in Experiment.model_fields.items()} | values
     if values["source"] == values["target"]:
-        usual = (Experiment.model_fields["source"].default, Experiment.model_fields["target"].default)
-        values["source"] = next(name for name in usual if name != values["target"])
+        values["source"] = _another_source(values["target"])
         notices.append(f"Source and target in the link were the same; the source was set to {values['source']}.")
     if shared_classes(values["source"], values["target"]):
-        values["source"] = next(name for name in ("mnist", "fashion_mnist") if name != values["target"])
+        values["source"] = _another_source(values["target"])
         notices.append(f"Source and target in the link share classes; the source was set to {values['source']}.")
     notices += _settle_source(values)
     most = get_dataset(values["target"]).labels_per_class_limit
@@ -484,18 +484,22 @@ def _settle(values: dict[str, Any]) -> tuple[Experiment, list[str]]:
         ]
 
 
+def _another_source(target: str) -> str:
+    """The usual source, or the usual target where that is the target's own set or shares classes with it."""
+    usual = (Experiment.model_fields["source"].default, Experiment.model_fields["target"].default)
+    return next(name for name in usual if name != target and not shared_classes(name, target))
+
+
 def _settle_source(values: dict[str, Any]) -> list[str]:
     """Bring network and source together: ImageNet's weights and the networks that have them only go together."""
     notices: list[str] = []
-    if is_own(values["source"]):
-        values["source"] = next(name for name in ("mnist", "fashion_mnist") if name != values["target"])
+    if own.is_name(values["source"]):
+        values["source"] = _another_source(values["target"])
         notices.append(f"Own pictures can be a target only; the source in the link was set to {values['source']}.")
     backbone = get_backbone(values["backbone"])
     if values["source"] in EXTERNAL and not backbone.external_source:
         missing = EXTERNAL[values["source"]].title
-        values["source"] = next(
-            name for name in (Experiment.model_fields["source"].default, "fashion_mnist") if name != values["target"]
-        )
+        values["source"] = _another_source(values["target"])
         notices.append(
             f"There are no {missing} weights of {backbone.name}; the source in the link was set to {values['source']}."
         )

@@ -67,3 +67,28 @@ def written_whole(path: Path) -> Generator[IO[bytes]]:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def make_room(newest: Path, most: int) -> None:
+    """Delete the oldest files of a folder until the rest have room; what is being written is left alone.
+
+    Args:
+        newest: The file that came last, which stays however large it is; the others are beside it.
+        most: Bytes that all of them may have together.
+
+    Raises:
+        OSError: If one cannot be deleted.
+    """
+    found: list[tuple[int, int, Path]] = []
+    for path in newest.parent.iterdir():
+        if path.suffix == ".partial":
+            continue
+        with suppress(FileNotFoundError):  # another process makes room as well
+            state = path.stat()
+            found.append((state.st_mtime_ns, state.st_size, path))
+    used = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if used <= most or path == newest:
+            return
+        path.unlink(missing_ok=True)
+        used -= size

@@ -18,6 +18,7 @@ import numpy as np
 
 from tlcore.errors import UserError
 from tlcore.home import home, written_whole
+from tlcore.metrics.similarity import principal_components
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -275,12 +276,8 @@ def with_features(
 
 def _compact(features: NDArray[np.float64]) -> NDArray[np.float16]:
     if features.shape[1] > UNITS:
-        # The principal components, by the products of the rows: there are far fewer of them than of features. So wide
-        # a file must be whatever the number of images.
-        centred = features - features.mean(axis=0)
-        values, vectors = np.linalg.eigh(centred @ centred.T)
-        strongest = np.argsort(values)[::-1][:UNITS]
-        features = vectors[:, strongest] * np.sqrt(np.maximum(values[strongest], 0))
+        features = principal_components(features, UNITS)
+        # So wide a file must be whatever the number of images.
         features = np.pad(features, ((0, 0), (0, max(0, UNITS - features.shape[1]))))
     largest = float(np.abs(features).max(initial=0.0))
     if not largest or 1e-2 < largest < LARGEST_HALF:

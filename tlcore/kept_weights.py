@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tlcore.errors import UserError
-from tlcore.home import home, written_whole
+from tlcore.home import home, make_room, written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,7 @@ def keep(experiment: Experiment, strategy: str, seed: int, kept: KeptWeights) ->
         path = _path(experiment.arm_hash(strategy, seed))
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, kept)
-        _make_room(path)
+        make_room(path, ROOM)
 
 
 def find(record: RunRecord) -> KeptWeights | None:
@@ -116,21 +116,6 @@ def _write(path: Path, kept: KeptWeights) -> None:
         arrays |= {f"{stage}.{at}": array.astype(np.float32, copy=False) for at, array in enumerate(held)}
     with written_whole(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
-
-
-def _make_room(newest: Path) -> None:
-    """Remove the oldest files until the rest have room; the newest stays, however large."""
-    found: list[tuple[int, int, Path]] = []
-    for path in newest.parent.glob("*.npz"):
-        with suppress(FileNotFoundError):  # another process makes room as well
-            state = path.stat()
-            found.append((state.st_mtime_ns, state.st_size, path))
-    used = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if used <= ROOM or path == newest:
-            return
-        path.unlink(missing_ok=True)
-        used -= size
 
 
 def _read(path: Path, record: RunRecord) -> KeptWeights | None:

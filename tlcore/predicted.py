@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from tlcore.export.made import run_apart
+from tlcore.apart import alone, run_apart
 from tlcore.results import Comparison
 from tlcore.saved import Saved
 
@@ -68,5 +68,6 @@ def predict_apart(record: RunRecord, picture: bytes) -> Prediction:
         (folder / "run.json").write_text(Comparison(record.experiment, (record,)).to_json(), encoding="utf-8")
         (folder / "picture").write_bytes(picture)
         command = ["predict", "run.json", "picture", "--strategy", record.strategy, "--json", "said.json"]
-        run_apart(command, folder, LONGEST, "the picture could not be judged")
+        with alone():
+            run_apart(command, LONGEST, "the picture could not be judged", folder)
         return Prediction.read(folder / "said.json")

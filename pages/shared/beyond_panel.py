@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 SCALE = 3
 GAP = 8
 WORDS = {
-    "segmentation": "A real handwritten digit lies somewhere among strokes as bright and as thick as its own. From 40 "
-    "scenes with every pixel marked, a head learns on the maps of the last convolution which pixels are the digit's.",
+    "segmentation": "A real handwritten digit lies somewhere among strokes as bright and as thick as its own. From "
+    "{labelled} scenes with every pixel marked, a head learns on the maps of the last convolution which pixels are the "
+    "digit's.",
     "localisation": "The same scenes, another head: it says where the box is that just holds the digit.",
     "verification": "Nothing is trained at all. Two pictures of clothes, which this network never learned, are taken "
     "for the same kind if their features lie close together. Face recognition works this way: nobody trains it on your "
@@ -42,7 +43,6 @@ def show_task(task: Task) -> None:
         task: The task.
     """
     st.markdown(f"#### {task.question}")
-    st.markdown(WORDS[task.name])
     path = RECORDS / f"beyond_{task.name}.json"
     command = f"python -m tlcore beyond {task.name}"
     try:
@@ -50,6 +50,7 @@ def show_task(task: Task) -> None:
     except UserError as error:
         st.info(f"{sentence(error)} Measure it with `{command}`.", icon=":material/inventory_2:")
         return
+    st.markdown(WORDS[task.name].format(labelled=found.labelled))
     seeds = len(found.of("frozen"))
     where = found.environment
     st.markdown(

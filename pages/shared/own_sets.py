@@ -46,21 +46,23 @@ def draw(sets: Sequence[OwnSet], owner: str) -> None:
     shown = names[chosen]
     _show(shown)
     network = _network()
+    planned = plan(shown, network)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Compare", type="primary", icon=":material/play_arrow:", key="own-compare"):
-            Store().submit(plan(shown, network), owner)
+            Store().submit(planned, owner)
             st.rerun()
         st.page_link(
             "compare.py",
             label="All settings",
             icon=":material/tune:",
-            query_params=plan(shown, network).to_query(),
+            query_params=planned.to_query(),
         )
         if st.button("Delete", icon=":material/delete:", key="own-delete"):
             _confirm(shown, owner)
     st.caption(
-        f"Four arms with five seeds; each seed tests on pictures of its own and learns from the others, with one "
-        f"learning rate for all arms ({RATE:g}). “All settings” opens the same comparison to change it."
+        f"{len(planned.strategies)} arms with {planned.seeds} seeds; each seed tests on pictures of its own and learns "
+        f"from the others, with one learning rate for all arms ({RATE:g}). “All settings” opens the same comparison to "
+        "change it."
     )
     store = Store()
     run = next((job for job in store.jobs(owner) if job.experiment.target == shown.name), None)

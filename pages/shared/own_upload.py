@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import streamlit as st
 
+from pages.shared.charts import fold
 from pages.shared.host import sentence
 from tlcore.data.own import kept
 from tlcore.data.own.adding import LEAST_PICTURES
@@ -139,11 +140,12 @@ def _by_class(turn: int) -> Files:
             st.caption(
                 f"{len(mine)} picture{'' if len(mine) == 1 else 's'}" + (f", {more} more are needed" if more else "")
             )
-    with st.expander(
-        "Take pictures with the camera", icon=":material/photo_camera:", key="own-camera", on_change="rerun"
-    ) as camera:
-        if camera.open:
-            _camera(titles, turn)
+    fold(
+        "Take pictures with the camera",
+        "own-camera",
+        lambda: _camera(titles, turn),
+        icon=":material/photo_camera:",
+    )
     return files
 
 

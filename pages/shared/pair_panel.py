@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import streamlit as st
 
 from pages.shared.host import sentence
 from pages.shared.widgets import PREFIX
+from tlcore.apart import run_apart
+from tlcore.data import own
 from tlcore.data.external import EXTERNAL
-from tlcore.data.registry import CHOOSABLE, DATASETS, find_dataset, is_own, shared_classes, some_classes_name
+from tlcore.data.registry import CHOOSABLE, DATASETS, find_dataset, shared_classes, some_classes_name
 from tlcore.errors import UserError
 
 KEY = "pair"
@@ -61,7 +61,7 @@ def show_similarity(source: str, target: str) -> None:
         source: Name of the source.
         target: Name of the target.
     """
-    if source in EXTERNAL or is_own(target) or source == target or shared_classes(source, target):
+    if source in EXTERNAL or own.is_name(target) or source == target or shared_classes(source, target):
         return
     if any((spec := find_dataset(name)) is None or spec.looks() is None for name in (source, target)):
         return
@@ -86,12 +86,5 @@ def show_similarity(source: str, target: str) -> None:
 @st.cache_data(max_entries=500, show_spinner=False)
 def _measured(source: str, target: str) -> dict[str, Any]:
     # In a process of its own: reading the pictures and fitting classifiers would hold up everybody's pages.
-    command = [sys.executable, "-m", "tlcore", "similarity", source, target, "--as-json"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
-        if done.returncode == 0:
-            return json.loads(done.stdout)
-        why = done.stderr.strip().splitlines() or ["it could not be measured"]
-        raise UserError(why[-1].removeprefix("Error: "))
-    except (subprocess.TimeoutExpired, OSError, ValueError):
-        raise UserError("it could not be measured now, the machine is busy: try again in a minute") from None
+    command = ["similarity", source, target, "--as-json"]
+    return json.loads(run_apart(command, PATIENCE_SECONDS, "how alike they are could not be measured"))

@@ -83,6 +83,9 @@ def test_tasks_that_share_a_class_are_no_pair() -> None:
     corrected, notices = Experiment.from_query({"src": "cifar10-cat-dog", "tgt": "cifar10-dog-frog"})
     assert corrected.target == "cifar10-dog-frog"
     assert "share classes" in notices[0]
+    corrected, notices = Experiment.from_query({"tgt": "mnist-0-1"})  # shares classes with the usual source
+    assert (corrected.source, corrected.target) == ("fashion_mnist", "mnist-0-1")
+    assert "share classes" in notices[0]
 
 
 @pytest.mark.real_data

@@ -14,7 +14,7 @@ from tlcore.data import get_dataset, load, own
 from tlcore.data.adapt import adapt
 from tlcore.data.labels import draw_test, split_labels
 from tlcore.data.own.kept import SIDE, Writer
-from tlcore.data.registry import Dataset, is_own
+from tlcore.data.registry import Dataset
 from tlcore.errors import UserError
 from tlcore.experiment import Experiment
 from tlcore.metrics.stats import mean_interval
@@ -137,7 +137,7 @@ def test_what_was_run_can_be_read_after_the_pictures_are_gone() -> None:
 def test_own_pictures_are_no_source_and_are_never_listed() -> None:
     from tlcore.data.external import SOURCES, TARGETS
 
-    assert is_own(GONE)
+    assert own.is_name(GONE)
     assert GONE in TARGETS
     assert GONE not in list(SOURCES)
     assert "own_../../etc" not in TARGETS

@@ -12,6 +12,7 @@ from tlcore.data.adapt import adapt
 from tlcore.data.registry import Dataset, get_dataset, load, shared_classes
 from tlcore.errors import UserError
 from tlcore.metrics.ranking import proxy_a_distance
+from tlcore.metrics.similarity import principal_components
 from tlcore.metrics.stats import Interval, mean_interval
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def pixel_distance(source: str, target: str, seeds: int = SEEDS) -> PixelDistanc
     with threadpool_limits(1):  # so little at a time that several threads wait for each other
         for seed in range(seeds):
             sides = [_drawn(dataset, shape, seed) for dataset in (ours, theirs)]
-            rows = _components(np.concatenate(sides))
+            rows = principal_components(np.concatenate(sides), COMPONENTS)
             values.append(proxy_a_distance(rows[: len(sides[0])], rows[len(sides[0]) :], seed=seed).distance)
     count = min(IMAGES, len(ours.y_train), len(theirs.y_train))
     return PixelDistance(source, target, count, mean_interval(values))
@@ -78,11 +79,3 @@ def _drawn(dataset: Dataset, shape: tuple[int, int, int], seed: int) -> NDArray[
     rows = np.sort(rng.permutation(len(dataset.y_train))[:IMAGES])
     images = adapt(dataset.x_train[rows], shape)
     return np.divide(images.reshape(len(images), -1), 255, dtype=np.float32)
-
-
-def _components(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The first principal components of some rows: by the small side, as pixels are more than pictures."""
-    centred = rows - rows.mean(axis=0)
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
-    strongest = np.argsort(values)[::-1][:COMPONENTS]
-    return vectors[:, strongest] * np.sqrt(np.maximum(values[strongest], 0))

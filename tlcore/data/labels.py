@@ -119,23 +119,18 @@ def split_labels(
         raise ValueError(f"{validation_per_class} of {per_class} labels for validation leave none to train on")
     spec = dataset.spec
     rng, fixed = np.random.default_rng([seed, 1]), np.random.default_rng(OBSERVATION_SEED)
-    labelled: list[NDArray[np.int64]] = []
-    observation: list[NDArray[np.int64]] = []
-    watched: NDArray[np.int64] | None = None
-    if test is not None:
+    by_class = [np.flatnonzero(dataset.y_train == label) for label in range(len(spec.classes))]
+    if test is None:
+        observation = np.concatenate([fixed.permutation(rows)[: spec.observation_per_class] for rows in by_class])
+        used = observation
+    else:
         rest = np.setdiff1d(np.arange(len(dataset.y_train)), test)
         wanted = [spec.observation_per_class] * len(spec.classes)
-        watched = _whole_groups(dataset, rest, wanted, np.random.default_rng([seed, 7]))
-    for label, name in enumerate(spec.classes):
-        if watched is None:
-            rows = fixed.permutation(np.flatnonzero(dataset.y_train == label))
-            observation.append(rows[: spec.observation_per_class])
-            pool = np.sort(rows[spec.observation_per_class :])
-        else:
-            assert test is not None
-            observation.append(watched[dataset.y_train[watched] == label])
-            used = np.concatenate([test, watched])
-            pool = np.setdiff1d(np.flatnonzero(dataset.y_train == label), used)
+        observation = _whole_groups(dataset, rest, wanted, np.random.default_rng([seed, 7]))
+        used = np.concatenate([test, observation])
+    labelled: list[NDArray[np.int64]] = []
+    for name, rows in zip(spec.classes, by_class, strict=True):
+        pool = np.setdiff1d(rows, used)
         if len(pool) < per_class:
             raise UserError(
                 f"{spec.name}: class '{name}' has {len(pool)} images to label, {per_class} were asked for: "
@@ -147,7 +142,7 @@ def split_labels(
         labelled=by_rank.reshape(-1),
         training=by_rank[validation_per_class:].reshape(-1),
         validation=by_rank[:validation_per_class].reshape(-1),
-        observation=np.sort(np.concatenate(observation)),
+        observation=np.sort(observation),
     )
 
 

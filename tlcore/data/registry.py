@@ -6,7 +6,6 @@ A name means the thing: `mnist` is MNIST or an error that says how to get it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -16,7 +15,6 @@ import numpy as np
 
 from tlcore.data import kept, own, sources
 from tlcore.data.drawn import DIGIT_CLASSES, GARMENT_CLASSES
-from tlcore.data.own.kept import SIDE
 from tlcore.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ TEST_SHARE = 0.3
 """Share of the pictures that each seed is tested on, where a dataset has no test pictures of its own."""
 MOST_TEST = 1000
 """Test pictures of such a dataset, all classes together."""
-_OWN_NAME = re.escape(own.PREFIX) + "[0-9a-f]{12}"
 _MANY = 10_000
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _CIFAR100 = (
@@ -403,7 +400,7 @@ def find_dataset(name: str) -> DatasetSpec | None:
     """
     if name in DATASETS:
         return DATASETS[name]
-    return _own_spec(name) if is_own(name) else _some_classes(name)
+    return _own_spec(name) if own.is_name(name) else _some_classes(name)
 
 
 CHOOSABLE: dict[str, Callable[[Choose], Arrays]] = {
@@ -480,15 +477,6 @@ def shared_classes(one: str, other: str) -> tuple[str, ...]:
     return tuple(title for title in ours.classes if title in theirs.classes)
 
 
-def is_own(name: str) -> bool:
-    """Whether a name is one that somebody's own pictures may have; they need not be here.
-
-    Args:
-        name: Any text.
-    """
-    return re.fullmatch(_OWN_NAME, name) is not None
-
-
 def _own_spec(name: str) -> DatasetSpec:
     """Somebody's own pictures. What was run on them can still be read after they are gone."""
     found = own.find(name)
@@ -497,7 +485,7 @@ def _own_spec(name: str) -> DatasetSpec:
         found.title if found else "Own pictures, deleted",
         "A learner's own pictures." if found else "A learner's own pictures, which are no longer here.",
         found.classes if found else (),
-        (SIDE, SIDE, 3),
+        (own.SIDE, own.SIDE, 3),
         min(found.counts) if found else _MANY,
         "real",
         partial(_no_file, name),
@@ -530,8 +518,6 @@ def load(name: str) -> Dataset:
         return Dataset(
             spec, images, labels, images[:0], labels[:0], spec.looks() or "own pictures", pictures.sha256, groups
         )
-    if is_own(name):
-        spec.load()  # says that they are gone
     with kept.alone(name):
         found = _find(spec)
         if found is None:

@@ -242,6 +242,23 @@ class _Centred:
     norms: NDArray[np.float64]
 
 
+def principal_components(rows: ArrayLike, count: int) -> NDArray[np.float64]:
+    """The first principal components of some rows, by the rows' products: for far fewer rows than features.
+
+    Args:
+        rows: One example a row, shape (n, d).
+        count: How many components at most.
+
+    Returns:
+        Coordinates along them, the strongest first, shape (n, min(n, count)); their signs mean nothing.
+    """
+    features = np.asarray(rows)
+    centred = features - features.mean(axis=0)
+    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    strongest = np.argsort(values)[::-1][:count]
+    return vectors[:, strongest] * np.sqrt(np.maximum(values[strongest], 0))
+
+
 def _centred(features: ArrayLike, name: str) -> _Centred:
     rows = _finite(features, name)
     if len(rows) < 2:

@@ -80,6 +80,15 @@ class OwnSet:
 _ABOUT = TypeAdapter(OwnSet)
 
 
+def is_name(name: str) -> bool:
+    """Whether a name is one that a set may have; it need not be here.
+
+    Args:
+        name: Any text.
+    """
+    return re.fullmatch(PREFIX + "[0-9a-f]{12}", name) is not None
+
+
 def find(name: str) -> OwnSet | None:
     """Find a set by its name among the datasets; its pictures are not read.
 
@@ -89,7 +98,7 @@ def find(name: str) -> OwnSet | None:
     Returns:
         The set, or None if there is none of that name.
     """
-    if re.fullmatch(PREFIX + "[0-9a-f]{12}", name) is None:
+    if not is_name(name):
         return None
     with suppress(OSError, ValidationError, UserError):
         found = _ABOUT.validate_json((folder() / name.removeprefix(PREFIX) / "about.json").read_bytes())
