@@ -8,6 +8,7 @@ import click
 
 from tlcore.console import err, out
 from tlcore.errors import UserError
+from tlcore.home import written_whole
 from tlcore.results import Comparison
 
 
@@ -38,6 +39,8 @@ def export(
       python -m tlcore export out.json --to out
       python -m tlcore export out.json --to out --formats keras,onnx,tflite --strategies fine_tune_all
     """
+    from tlcore.cli_own import OWNER
+    from tlcore.data.own import may_see
     from tlcore.export.files import KINDS, file_of, file_of_arm, get_kind, record_of
 
     comparison = Comparison.read(file)
@@ -48,7 +51,8 @@ def export(
     kinds = [get_kind(name) for name in names]
     arms = _names(strategies) if strategies else tuple(dict.fromkeys(one.strategy for one in comparison.records))
     records = [record_of(comparison, strategy, seed) for strategy in arms]
-    ways = [lambda kind=kind: file_of(comparison, kind) for kind in kinds if kind.of == "comparison"]
+    pictures = may_see(comparison.experiment.target, OWNER)
+    ways = [lambda kind=kind: file_of(comparison, kind, pictures=pictures) for kind in kinds if kind.of == "comparison"]
     ways += [
         lambda kind=kind, record=record: file_of_arm(record, kind, again=again)
         for record in records
@@ -79,8 +83,7 @@ def _names(text: str) -> tuple[str, ...]:
 def _write_into(folder: Path, name: str, content: bytes) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{name}.partial"
-        partial.write_bytes(content)
-        partial.replace(folder / name)
+        with written_whole(folder / name) as file:
+            file.write(content)
     except OSError as error:
         raise UserError(f"cannot write {folder / name} ({error.strerror}): make room or name another folder") from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.shared.charts import fold
+from pages.shared.host import may_see_pictures
 from tlcore import kept_weights
 from tlcore.errors import UserError
 from tlcore.export.files import KINDS, File, file_of, file_of_arm, name_of, record_of
@@ -32,6 +33,7 @@ def show_export(records: Sequence[RunRecord], experiment: Experiment, key: str, 
         recorded: Whether the records come with the project.
     """
     comparison = Comparison(experiment, tuple(records))
+    pictures = may_see_pictures(experiment.target)
     st.markdown("##### Take it with you")
     with st.container(horizontal=True):
         for kind in KINDS.values():
@@ -39,7 +41,7 @@ def show_export(records: Sequence[RunRecord], experiment: Experiment, key: str, 
                 st.download_button(
                     kind.title,
                     # Written when it is asked for: a report has 5 MB.
-                    lambda kind=kind: file_of(comparison, kind, recorded=recorded).content,
+                    lambda kind=kind: file_of(comparison, kind, recorded=recorded, pictures=pictures).content,
                     f"{experiment.source}-to-{experiment.target}{kind.ending}",
                     kind.mime,
                     key=f"{key}-{kind.name}",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from tlcore.data import own
 from tlcore.errors import UserError
 
 COOKIE = "tl_owner"
@@ -26,6 +27,11 @@ def owner() -> str:
     if COOKIE not in st.session_state:
         st.session_state[COOKIE] = uuid.uuid4().hex
     return st.session_state[COOKIE]
+
+
+def may_see_pictures(target: str) -> bool:
+    """Whether who looks at the page may see the pictures of a target: own ones only the browser that added them."""
+    return own.may_see(target, owner())
 
 
 def is_dark() -> bool:

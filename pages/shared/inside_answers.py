@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.shared.charts import ink_of_page, inked, show_figure, show_table
-from pages.shared.inside_arms import Arms, answer_words, say_another_run, say_empty
+from pages.shared.host import may_see_pictures
+from pages.shared.inside_arms import Arms, say_empty, say_if_of_another_run, say_withheld
 from tlcore import inside as kept
 from tlcore import views
 from tlcore.strategies import STRATEGIES
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from tlcore.experiment import RunRecord
-    from tlcore.inside import Pictures
+    from tlcore.inside import Inside, Pictures
 
 PICTURES = 24  # shown of a cell or of a list
 PICTURE_PIXELS = 84
@@ -63,9 +64,11 @@ def show_confusion(records: Sequence[RunRecord], key: str) -> None:
             f"{what}: {count:,} of {sum(record.confusion[true]):,} test images of this class. Here: the "
             f"{len(found):,} among {_shown_words(len(inside.truth), sum(map(sum, record.confusion)))}."
         )
-        if not kept.is_of(inside, record):
-            say_another_run(inside, record)
-        _show_pictures(kept.find_pictures(inside), [(int(at), "") for at in found], what)
+        say_if_of_another_run(inside, record)
+        if may_see_pictures(record.experiment.target):
+            _show_pictures(kept.find_pictures(inside), [(int(at), "") for at in found], what)
+        else:
+            say_withheld()
     show_table(views.confusion_table(record), f"{name}-table", "The counts as a table.", hide_index=False)
 
 
@@ -141,15 +144,22 @@ def show_fixed_and_broken(arms: Arms, key: str) -> None:
         f"{flips.both_wrong}.",
     )
     arms.say_if_of_another_run([a, b])
-    classes, pictures = arms.classes(a), kept.find_pictures(ours) or kept.find_pictures(theirs)
+    if arms.pictures:
+        _show_lists(flips, theirs, ours, arms.classes(a))
+    else:
+        say_withheld()
+    show_table(table, f"{key}-flips-table", "How many images both, one or none gets right.", hide_index=False)
+
+
+def _show_lists(flips: draw.Flips, theirs: Inside, ours: Inside, classes: Sequence[str]) -> None:
+    pictures = kept.find_pictures(ours) or kept.find_pictures(theirs)
     for title, rows, wrong in (("▲ Fixed", flips.fixed, theirs), ("▼ Broken", flips.broken, ours)):
         st.markdown(f"**{title}** ({len(rows):,})")
         said = [
-            (int(at), f"{classes[int(wrong.truth[at])]}, not {answer_words(int(wrong.answers[at]), classes)}")
+            (int(at), f"{classes[int(wrong.truth[at])]}, not {draw.answer_words(int(wrong.answers[at]), classes)}")
             for at in rows
         ]
         _show_pictures(pictures, said, title[2:].lower())
-    show_table(table, f"{key}-flips-table", "How many images both, one or none gets right.", hide_index=False)
 
 
 def _best_first(arms: Arms, names: Iterable[str]) -> list[str]:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.shared.host import may_see_pictures
 from tlcore import inside as kept
-from tlcore import views
+from tlcore.views.inside import another_run_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from tlcore.experiment import Experiment, RunRecord
     from tlcore.inside import Inside
@@ -24,6 +25,7 @@ class Arms:
         found = {strategy: kept.find_of(record) for strategy, record in self.records.items()}
         self.insides: dict[str, Inside] = {name: inside for name, inside in found.items() if inside is not None}
         self.seed = experiment.first_seed
+        self.pictures = may_see_pictures(experiment.target)
 
     def such_that(self, holds: Callable[[Inside], bool]) -> dict[str, Inside]:
         return {strategy: inside for strategy, inside in self.insides.items() if holds(inside)}
@@ -37,17 +39,13 @@ class Arms:
 
     def say_if_of_another_run(self, strategies: Iterable[str]) -> None:
         for strategy in strategies:
-            if not kept.is_of(self.insides[strategy], self.records[strategy]):
-                say_another_run(self.insides[strategy], self.records[strategy])
+            say_if_of_another_run(self.insides[strategy], self.records[strategy])
 
 
-def say_another_run(inside: Inside, record: RunRecord) -> None:
-    """Say that another run of the same arm is shown, and where it ended."""
-    st.caption(
-        f":material/info: {views.title_of(record.strategy)}: what is shown here is of another run of the same arm, on "
-        f"the same images. It ended at {100 * inside.test_accuracy:.1f} % on the test images, this one at "
-        f"{100 * record.test_accuracy:.1f} %."
-    )
+def say_if_of_another_run(inside: Inside, record: RunRecord) -> None:
+    """Say so where another run of the same arm is shown, and where it ended."""
+    if said := another_run_sentence(inside, record):
+        st.caption(f":material/info: {said}")
 
 
 def say_empty(what: str) -> None:
@@ -58,6 +56,10 @@ def say_empty(what: str) -> None:
     )
 
 
-def answer_words(answer: int, classes: Sequence[str]) -> str:
-    """The class that an arm answered, in words."""
-    return classes[answer] if answer < len(classes) else "a class that only the source has"
+def say_withheld() -> None:
+    """Say why no pictures are shown."""
+    st.info(
+        "The pictures are somebody's own: only the browser that added them sees them. The numbers are for everybody "
+        "who has the link.",
+        icon=":material/lock:",
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pages.shared.charts import show_figure, show_table
-from pages.shared.inside_arms import Arms, answer_words, say_empty
+from pages.shared.inside_arms import Arms, say_empty, say_withheld
 from tlcore import inside as kept
 from tlcore import views
 from tlcore.views import inside as draw
@@ -47,6 +47,9 @@ def show_activations(arms: Arms, key: str) -> None:
     if not found:
         say_empty("There are no activations to show.")
         return
+    if not arms.pictures:  # the maps of the first stages are the picture itself, a little blurred
+        say_withheld()
+        return
     st.caption(
         "What each stage hands on for one test picture, after training. Follow it from stage to stage: where can you "
         "still see the picture, and where is only an answer left? Dark maps and units are silent."
@@ -62,7 +65,7 @@ def show_activations(arms: Arms, key: str) -> None:
     place = right.selectbox("Picture", range(len(inside.pictured)), format_func=name, key=f"{key}-activations-picture")
     row = int(inside.pictured[place])
     pictures = kept.find_pictures(inside)
-    answer = answer_words(int(inside.answers[row]), classes)
+    answer = draw.answer_words(int(inside.answers[row]), classes)
     small, large = st.columns([1, 5])
     with small:
         if pictures is not None and row < len(pictures.images):

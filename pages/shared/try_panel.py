@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.shared.host import sentence
+from pages.shared.host import may_see_pictures, sentence
+from pages.shared.inside_arms import say_withheld
 from tlcore import kept_weights
 from tlcore.data import own
 from tlcore.data.own.pictures import SUFFIXES
@@ -80,13 +81,14 @@ def _show(record: RunRecord, said: Prediction) -> None:
         column_config={"Probability": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)},
         alt=", ".join(f"{name}: {100 * share:.1f} %" for share, name in best),
     )
-    st.caption(
-        "A probability is the network's own opinion, and networks are surer than they are right. The pictures that it "
-        "learned from and that lie nearest in its features:"
-    )
+    st.caption("A probability is the network's own opinion, and networks are surer than they are right.")
     found = own.find(record.experiment.target)
     if found is None:
         return
+    if not may_see_pictures(found.name):
+        say_withheld()
+        return
+    st.caption("The pictures that it learned from and that lie nearest in its features:")
     images, _, _ = own.arrays(found)
     st.image(
         [images[one.row] for one in said.neighbours],

@@ -10,16 +10,20 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.views import samples
+from tlcore import inside as kept
 from tlcore.experiment import Experiment
 from tlcore.export.events import settings_of, tensorboard_zip
 from tlcore.export.report import report
+from tlcore.export.report_inside import SHOWN
 from tlcore.export.tables import records_table
 from tlcore.results import Comparison
 from tlcore.views import title_of
+from tlcore.views.inside import fixed_and_broken
 
 ASKED = Experiment(
     strategies=("scratch", "feature_extraction", "fine_tune_all", "direct_reuse", "pixel_baseline"), seeds=3
@@ -59,9 +63,80 @@ def test_a_report_has_every_chart_and_table(page: str) -> None:
     assert "1" * 64 in rest  # the target's hash
 
 
+OUTSIDE = r"https?:|//[a-z]+\.[a-z]+|\ssrc=(?!\"data:image/png;base64,)|<link|@import|url\("
+
+
 def test_a_report_needs_nothing_from_outside(page: str) -> None:
-    rest = without_plotly(page)
-    assert not re.findall(r"https?:|//[a-z]+\.[a-z]+|\ssrc=|<link|@import|url\(", rest)
+    assert not re.findall(OUTSIDE, without_plotly(page))
+
+
+INSIDE = ("scratch", "fine_tune_all", "pixel_baseline")
+
+
+def keep_inside(records, strategies=INSIDE, *, side: int = 28) -> None:
+    """Keep what these arms of the first seed look like from inside: no pictures, which belong to all of them."""
+    for record in records:
+        if record.seed or record.strategy not in strategies:
+            continue
+        rng = np.random.default_rng(len(record.strategy))
+        truth = np.arange(60) % 10
+        answers = np.where(rng.random(60) < 0.5, truth, rng.integers(0, 10, 60))
+        sha256 = record.datasets["target"].sha256
+        made = kept.answers_only(sha256, (side, side, 1), record.test_accuracy, truth, answers)
+        if record.strategy != "pixel_baseline":
+            kernel = rng.normal(size=(3, 3, 1, 8))
+            made = kept.with_kernels(made, [kernel], [kernel + 0.1])
+            maps = {"conv1": rng.random((3, 14, 14, 16)), "dense1": rng.random((3, 40))}
+            made = kept.with_activations(made, np.arange(3), maps)
+            made = kept.with_features(made, rng.normal(size=(20, 8)), rng.normal(size=(20, 8)), np.arange(20) % 10)
+        kept.keep(record.experiment, record.strategy, 0, made)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home in which nothing is kept from inside."""
+    monkeypatch.setenv("TLCORE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_report_looks_inside(records, page: str, home: Path) -> None:
+    assert "the machine that wrote this report does not keep them" in page
+    keep_inside(records)
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), dtype=np.uint8)
+    kept.keep_pictures("1" * 64, kept.Pictures(images, np.zeros(60, dtype=np.int16)))
+    whole = report(ASKED, records)
+    rest = without_plotly(whole)
+    more = 1 + 2 * 2 + 2  # filters; two embeddings of two arms; two arms against scratch
+    assert rest.count("Plotly.newPlot(") == without_plotly(page).count("Plotly.newPlot(") + more
+    arms = [record for record in records if record.seed == 0 and record.strategy in INSIDE]
+    base, *others = (kept.find_of(record) for record in arms)
+    pictures = 2 * (1 + 2)  # of two arms, the picture that is followed and its two stages
+    for other in others:
+        flips = fixed_and_broken(base, other, base.truth)
+        pictures += min(SHOWN, len(flips.fixed)) + min(SHOWN, len(flips.broken))
+    assert rest.count("<img src=") == pictures
+    assert "Not kept on this machine: Feature extraction, Direct reuse." in rest
+    assert rest.count('<table class="numbers">') == 7
+    assert "no longer kept" not in rest
+    assert not re.findall(OUTSIDE, rest)
+    assert len(whole) < 8_000_000
+
+
+def test_a_report_for_others_has_no_pictures(records, home: Path) -> None:
+    keep_inside(records)
+    rest = without_plotly(report(ASKED, records, pictures=False))
+    assert "<img" not in rest
+    assert "only the browser that added them sees them" in rest
+    assert "The first filters" in rest
+    assert "fixes" in rest
+
+
+def test_a_report_of_another_run_or_without_pictures_says_so(records, home: Path) -> None:
+    changed = [record.model_copy(update={"test_accuracy": 0.111}) for record in records]
+    keep_inside(changed, ("scratch",))
+    rest = without_plotly(report(ASKED, records))
+    assert "It ended at 11.1 % on the test images" in rest
+    assert "pictures themselves are no longer kept" in rest
 
 
 def test_a_report_writes_out_what_could_be_code(records) -> None:
@@ -140,6 +215,7 @@ LIGHT = """
 import sys
 sys.path.insert(0, {root!r})
 from tests.views import samples
+from tlcore import inside as kept
 from tlcore.export.files import KINDS, file_of, file_of_arm
 from tlcore.results import Comparison
 records = samples.records()

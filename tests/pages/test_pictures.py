@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -9,12 +12,15 @@ from pages.shared import try_panel
 from tests.data.own_files import files_of, jpeg, packed, zipped
 from tests.pages import filling
 from tests.pages.page_text import ME, address, everything
-from tlcore import own_plan
+from tlcore import inside, own_plan
 from tlcore.data import own
 from tlcore.data.own.adding import add
 from tlcore.data.own.reading import open_zip
 from tlcore.predicted import Neighbour, Prediction
 from tlcore.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TWO = {"cat": 6, "dog": 7}
 
@@ -157,3 +163,88 @@ def test_a_new_picture_is_asked_about(app, added, monkeypatch):
     assert not at.exception
     assert "says **dog**" in everything(at)
     assert "dog · 0.50" in str(at.get("image")[-1].proto)
+
+
+OTHER = "x" * 32
+
+
+@pytest.fixture
+def finished(added):
+    """A finished run on the set, with what is kept to look inside of its first two arms."""
+    experiment = own_plan.plan(added, own_plan.starts()[0])
+    run = filling.run(experiment, ME)
+    records = [record for record in Store().records(run) if record.seed == experiment.first_seed]
+    truth = np.arange(8) % 2
+    for place, record in enumerate(records[:2]):
+        made = inside.answers_only("1" * 64, (32, 32, 3), record.test_accuracy, truth, np.maximum(truth, 1 - place))
+        made = inside.with_activations(made, np.arange(3), {"conv1": np.random.default_rng(0).random((3, 8, 8, 4))})
+        inside.keep(experiment, record.strategy, experiment.first_seed, made)
+    inside.keep_pictures("1" * 64, inside.Pictures(np.zeros((8, 32, 32, 3), dtype=np.uint8), truth.astype(np.int16)))
+    return run
+
+
+def part(show: str, run: str, owner: str) -> AppTest:
+    """One part of a page, as somebody sees it."""
+
+    def page(show: str, run: str) -> None:
+        from pages.shared.export_panel import show_export
+        from pages.shared.inside_panel import show_inside
+        from pages.shared.try_panel import show_try
+        from tlcore.store import Store
+
+        job, records = Store().job(run), Store().records(run)
+        if show == "try":
+            show_try(records, "k")
+        elif show == "export":
+            show_export(records, job.experiment, "k")
+        else:
+            show_inside(records, job.experiment, (show,), "k")
+
+    at = AppTest.from_function(page, args=(show, run), default_timeout=30)
+    at.session_state["tl_owner"] = owner
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def test_who_has_the_link_sees_the_numbers_but_no_pictures(app, finished):
+    for owner, images in ((ME, 1), (OTHER, 0)):
+        at = app("compare", owner=owner, run=finished)
+        at.session_state[f"{finished}-confusion-more"] = True
+        at.run()
+        assert not at.exception
+        assert len(at.get("image")) == images
+        assert "test images of this class" in everything(at)
+        assert ("only the browser that added them sees them" in everything(at)) == (owner == OTHER)
+
+
+@pytest.mark.parametrize(("look", "images", "charts"), [("activations", 1, 0), ("fixed_and_broken", 1, 1)])
+def test_nobody_else_looks_at_the_pictures_inside(finished, look, images, charts):
+    mine, theirs = (part(look, finished, owner) for owner in (ME, OTHER))
+    assert len(mine.get("image")) == images
+    assert not mine.info
+    assert "only the browser that added them" in theirs.info[0].value
+    assert not theirs.get("image")
+    assert len(theirs.get("plotly_chart")) == charts
+
+
+def test_a_report_for_somebody_else_has_no_pictures(finished, monkeypatch):
+    offered: dict[str, Callable[[], bytes]] = {}
+    monkeypatch.setattr("streamlit.download_button", lambda label, data, *_, **__: offered.update({label: data}))
+    for owner in (ME, OTHER):
+        part("export", finished, owner)
+        html = offered["Report"]().decode()
+        assert ("<img" in html) == (owner == ME)
+        assert ("only the browser that added them sees them" in html) == (owner == OTHER)
+
+
+def test_somebody_else_may_ask_but_sees_no_neighbours(finished, monkeypatch):
+    said = Prediction(classes=("cat", "dog"), probabilities=(0.25, 0.75), neighbours=())
+    monkeypatch.setattr(try_panel.kept_weights, "has", lambda record: record.seed == 0)
+    monkeypatch.setattr(try_panel, "predict_apart", lambda record, picture: said)
+    at = part("try", finished, OTHER)
+    at.file_uploader(key="k-file").set_value([("new.jpg", jpeg(3), "image/jpeg")]).run()
+    assert not at.exception
+    assert "says **dog**" in everything(at)
+    assert len(at.get("image")) == 1  # the new one
+    assert "only the browser that added them" in at.info[0].value

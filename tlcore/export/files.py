@@ -100,13 +100,14 @@ def get_kind(name: str) -> Kind:
         raise UserError(unknown_name("format", name, KINDS)) from None
 
 
-def file_of(comparison: Comparison, kind: Kind, *, recorded: bool = False) -> File:
+def file_of(comparison: Comparison, kind: Kind, *, recorded: bool = False, pictures: bool = True) -> File:
     """Write a file of a whole comparison.
 
     Args:
         comparison: The comparison; it has at least one record.
         kind: A kind that there is of a comparison.
         recorded: Whether the records come with the project instead of from this host.
+        pictures: Whether whoever gets it may see the pictures that the arms were tested on.
 
     Returns:
         The file.
@@ -114,7 +115,7 @@ def file_of(comparison: Comparison, kind: Kind, *, recorded: bool = False) -> Fi
     writers: dict[str, Callable[[], str | bytes]] = {
         "csv": lambda: records_table(comparison.records).to_csv(index=False),
         "json": comparison.to_json,
-        "html": lambda: report(comparison.experiment, comparison.records, recorded=recorded),
+        "html": lambda: report(comparison.experiment, comparison.records, recorded=recorded, pictures=pictures),
         "tensorboard": lambda: tensorboard_zip(comparison.records),
     }
     asked = comparison.experiment

@@ -13,6 +13,8 @@ from jinja2 import Environment, FileSystemLoader
 
 from tlcore import views
 from tlcore.experiment import Experiment
+from tlcore.export.chart import Chart, drawn
+from tlcore.export.report_inside import inside_charts, inside_tables
 from tlcore.export.script import command_line
 from tlcore.results import paired_comparisons
 from tlcore.views.common import by_strategy
@@ -21,32 +23,7 @@ from tlcore.views.inside import WHAT_TITLES, stages_figure
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import plotly.graph_objects as go
-
     from tlcore.experiment import RunRecord
-
-INK = "#1B2733"
-WIDTH = 668  # pixels: what fits between the margins of a sheet
-_CONFIG = {"displaylogo": False, "displayModeBar": False, "plotlyServerURL": "", "responsive": False}
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One chart of a report.
-
-    Args:
-        html: The chart.
-        words: What it shows, for those who cannot see it.
-        title: What stands above it.
-        note: How to read it.
-        part: Title of the part that begins with it, or an empty string.
-    """
-
-    html: str
-    words: str
-    title: str = ""
-    note: str = ""
-    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,21 +43,25 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def report(experiment: Experiment, records: Sequence[RunRecord], *, recorded: bool = False) -> str:
+def report(
+    experiment: Experiment, records: Sequence[RunRecord], *, recorded: bool = False, pictures: bool = True
+) -> str:
     """Write a comparison as a page that needs nothing else.
 
     Args:
         experiment: What was asked for.
         records: Its records; at least one.
         recorded: Whether they come with the project instead of from this host.
+        pictures: Whether whoever gets it may see the pictures that the arms were tested on.
 
     Returns:
-        HTML with Plotly inside, of about 5 MB.
+        HTML with Plotly inside, of about 5 MB; what the arms look like from inside as far as this machine keeps it.
     """
     comparisons = paired_comparisons(records)
     tables = [
         _table("Strategies", views.results_table(records)),
         *([_table("Paired differences", views.differences_table(comparisons))] if comparisons else []),
+        *(_table(title, table) for title, table in inside_tables(experiment, records)),
         _table("Learning curves: mean accuracy on the observation images (%)", _curves(records)),
         _table("What was asked for", _asked(experiment)),
         _table("Where it came from", _origins(records)),
@@ -90,7 +71,7 @@ def report(experiment: Experiment, records: Sequence[RunRecord], *, recorded: bo
         provenance=views.provenance_sentence(records, recorded=recorded),
         answer=views.summary_sentence(comparisons) if comparisons else "",
         verdicts=views.verdict_sentences(comparisons, experiment),
-        charts=list(_charts(experiment, records)),
+        charts=[*_charts(experiment, records), *inside_charts(experiment, records, pictures=pictures)],
         tables=[table for table in tables if table.rows],
         command="\n".join(command_line(experiment)),
         link=f"/compare?{urlencode(experiment.to_query(), safe=',')}",
@@ -101,21 +82,21 @@ def report(experiment: Experiment, records: Sequence[RunRecord], *, recorded: bo
 def _charts(experiment: Experiment, records: Sequence[RunRecord]) -> Iterator[Chart]:
     comparisons = paired_comparisons(records)
     yield Chart(
-        _drawn(views.accuracy_figure(records)),
+        drawn(views.accuracy_figure(records)),
         views.accuracy_sentence(records),
         note="Dot: one seed. Diamond and bar: mean and 95 % interval.",
         part="Accuracy on the test images",
     )
     if comparisons:
         yield Chart(
-            _drawn(views.differences_figure(comparisons)),
+            drawn(views.differences_figure(comparisons)),
             " ".join(views.verdict_sentences(comparisons, experiment)),
             note="Paired by seed. A bar that crosses the zero line leaves it open which is better.",
             part=f"Difference from “{views.title_of(comparisons[0].baseline)}”",
         )
     if looks := views.points_of(records):
         yield Chart(
-            _drawn(views.curves_figure(looks, levels=views.levels_of(records), steps=experiment.steps)),
+            drawn(views.curves_figure(looks, levels=views.levels_of(records), steps=experiment.steps)),
             "Learning curves; the table below has their numbers.",
             note="Line: mean of the seeds. Shade: their range. Read on images that nothing is selected on.",
             part="Learning curves",
@@ -130,19 +111,14 @@ def _charts(experiment: Experiment, records: Sequence[RunRecord]) -> Iterator[Ch
     part = "What training changed, stage by stage"
     for what, title in WHAT_TITLES.items():
         if any(getattr(record, what) for record in records):
-            yield Chart(_drawn(stages_figure(records, what)), title, title=title, part=part)
+            yield Chart(drawn(stages_figure(records, what)), title, title=title, part=part)
             part = ""
     part = "Which classes are taken for which"
     for strategy, group in by_strategy(records).items():
         title = f"{views.title_of(strategy)}, seed {group[0].seed}"
         note = "Rows are the true classes, columns the answers; numbers count test images." if part else ""
-        yield Chart(_drawn(views.confusion_figure(group[0])), f"Confusion matrix of {title}.", title, note, part)
+        yield Chart(drawn(views.confusion_figure(group[0])), f"Confusion matrix of {title}.", title, note, part)
         part = ""
-
-
-def _drawn(figure: go.Figure) -> str:
-    figure.update_layout(width=WIDTH, font={"color": INK, "size": 13})
-    return str(figure.to_html(config=_CONFIG, include_plotlyjs=False, full_html=False))
 
 
 def _table(title: str, table: pd.DataFrame) -> Table:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
+from tlcore.inside import is_of
 from tlcore.views.common import (
     GREY,
     by_strategy,
@@ -185,13 +187,39 @@ def activations_figure(inside: Inside, picture: int = 0) -> go.Figure:
             row=row,
             col=1,
         )
-        shown = f"{stored.shape[-1]} channels" if stored.ndim == 3 else f"{stored.shape[-1]} units"
-        _name_row(figure, row, 1, f"{stage}: first {shown}, from {low:.2g} (dark) to {high:.2g} (bright)")
+        _name_row(figure, row, 1, f"{stage_words(inside, stage)}, from {low:.2g} (dark) to {high:.2g} (bright)")
         figure.update_yaxes(scaleanchor=f"x{row if row > 1 else ''}", row=row, col=1)
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False, autorange="reversed", constrain="domain", fixedrange=True)
     height = 40 + ROW_PIXELS * len(stages)
     return figure.update_layout(**layout(height=height, margin={"l": 4, "r": 4, "t": 30, "b": 4}))
+
+
+def stage_words(inside: Inside, stage: str) -> str:
+    """What is shown of a stage's outputs: ``conv1: first 8 channels``."""
+    stored = inside.activations[stage]
+    return f"{stage}: first {stored.shape[-1]} {'channels' if stored.ndim == 4 else 'units'}"
+
+
+def activation_pictures(inside: Inside, picture: int = 0) -> dict[str, NDArray[np.uint8]]:
+    """What `activations_figure` draws as plain pictures, for a page that shows many arms at once.
+
+    Args:
+        inside: The arm from inside.
+        picture: Which of the pictures that were followed.
+
+    Returns:
+        By stage, colours of shape (height, width, 4), one pixel a value; clear between two maps.
+    """
+    scale = np.array(sample_colorscale("Cividis", np.linspace(0, 1, 256), colortype="tuple"))
+    colours = np.zeros((257, 4), dtype=np.uint8)  # the last one, which nothing was written to, is clear
+    colours[:256] = np.column_stack([np.rint(255 * scale), np.full(256, 255)])
+    made: dict[str, NDArray[np.uint8]] = {}
+    for stage, stored in inside.activations.items():
+        values = stored[picture].astype(np.float64)
+        z, _ = _maps_in_a_row(values) if values.ndim == 3 else _units_in_rows(values)
+        made[stage] = colours[np.nan_to_num(z, nan=256).astype(np.int64)]
+    return made
 
 
 def silent_share(inside: Inside, picture: int = 0) -> dict[str, float]:
@@ -644,3 +672,27 @@ def pictures_strip(images: NDArray[np.uint8], side: int = 96) -> list[NDArray[np
     times = max(1, -(-side // max(images.shape[1:3], default=1)))
     large = images.repeat(times, axis=1).repeat(times, axis=2)
     return list(large[..., 0] if large.shape[-1] == 1 else large)
+
+
+def answer_words(answer: int, classes: Sequence[str]) -> str:
+    """The class that an arm answered, in words."""
+    return classes[answer] if answer < len(classes) else "a class that only the source has"
+
+
+def another_run_sentence(inside: Inside, record: RunRecord) -> str:
+    """Where another run of the same arm is shown, that and where it ended; an empty string for the record's own run.
+
+    Args:
+        inside: What is shown.
+        record: The arm's record.
+
+    Returns:
+        Two sentences, or none.
+    """
+    if is_of(inside, record):
+        return ""
+    return (
+        f"{title_of(record.strategy)}: what is shown here is of another run of the same arm, on the same images. It "
+        f"ended at {100 * inside.test_accuracy:.1f} % on the test images, this one at "
+        f"{100 * record.test_accuracy:.1f} %."
+    )

@@ -106,6 +106,19 @@ def find(name: str) -> OwnSet | None:
     return None
 
 
+def may_see(name: str, viewer: str) -> bool:
+    """Whether somebody may see the pictures of a dataset: of own ones only whoever added them.
+
+    Args:
+        name: Name of any dataset.
+        viewer: The browser's name, or ``cli``.
+    """
+    if not is_name(name):
+        return True
+    found = find(name)
+    return found is not None and found.owner == viewer
+
+
 def arrays(own_set: OwnSet) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
     """Map a set into memory, read-only.
 
