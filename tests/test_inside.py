@@ -197,7 +197,9 @@ def test_a_damaged_file_is_none(content: bytes | None, tmp_path: Path, monkeypat
 def test_the_oldest_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inside, "home", lambda: tmp_path)
     monkeypatch.setattr(inside, "MOST_ARMS", 3)
-    inside.keep_pictures("c" * 64, Pictures(np.zeros((4, 8, 8, 1), dtype=np.uint8), np.zeros(4, dtype=np.int16)))
+    inside.keep_pictures(
+        "fashion_mnist", "c" * 64, Pictures(np.zeros((4, 8, 8, 1), dtype=np.uint8), np.zeros(4, dtype=np.int16))
+    )
     for seed in range(5):
         inside.keep(TINY, "scratch", seed, sample())
         os.utime(tmp_path / "inside" / f"{TINY.arm_hash('scratch', seed)}.npz", ns=(seed, seed))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 import tlcore
+from tlcore.data import own
 from tlcore.errors import UserError
 from tlcore.experiment import Experiment, RunRecord
 from tlcore.home import home
@@ -87,4 +88,4 @@ class Archive:
         where = backend.environment(backend.resolve_precision(experiment.precision, family))
         said = f"{tlcore.__version__} {where.packages} {where.machine} {where.device} {where.precision}"
         host = hashlib.sha256(said.encode()).hexdigest()[:8]
-        return self.folder / f"{experiment.arm_hash(strategy, seed)}-{host}.json"
+        return self.folder / f"{experiment.arm_hash(strategy, seed)}{own.mark(experiment.target)}-{host}.json"

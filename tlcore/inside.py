@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from tlcore.data import own
 from tlcore.errors import UserError
 from tlcore.home import home, written_whole
 from tlcore.metrics.similarity import principal_components
@@ -298,22 +299,23 @@ def keep(experiment: Experiment, strategy: str, seed: int, inside: Inside) -> No
         inside: What to keep.
     """
     with suppress(OSError, UserError):
-        folder = home() / "inside"
-        _write(folder / f"{experiment.arm_hash(strategy, seed)}.npz", _arrays(inside))
-        _keep_newest(folder, "[!p]*.npz", MOST_ARMS)
+        path = _path(experiment, strategy, seed)
+        _write(path, _arrays(inside))
+        _keep_newest(path.parent, "[!p]*.npz", MOST_ARMS)
 
 
-def keep_pictures(dataset_sha256: str, pictures: Pictures) -> None:
+def keep_pictures(target: str, dataset_sha256: str, pictures: Pictures) -> None:
     """Keep the shown test images of a task, with the same patience as `keep`.
 
     Args:
+        target: Name of the target.
         dataset_sha256: Hash of the target's images.
         pictures: The pictures.
     """
     with suppress(OSError, UserError):
         folder = home() / "inside"
         name = _pictures_name(dataset_sha256, pictures.images.shape[1:])
-        _write(folder / name, {"images": pictures.images, "labels": pictures.labels})
+        _write(folder / f"{name}{own.mark(target)}.npz", {"images": pictures.images, "labels": pictures.labels})
         _keep_newest(folder, "pictures-*.npz", MOST_PICTURES)
 
 
@@ -326,12 +328,21 @@ def has_pictures(dataset_sha256: str, shape: Shape, count: int) -> bool:
         count: Number of the pictures.
     """
     with suppress(OSError, UserError):
-        return (home() / "inside" / _pictures_name(dataset_sha256, picture_shape(shape, count))).exists()
+        return _pictures_path(dataset_sha256, picture_shape(shape, count)) is not None
     return False
 
 
+def _path(experiment: Experiment, strategy: str, seed: int) -> Path:
+    return home() / "inside" / f"{experiment.arm_hash(strategy, seed)}{own.mark(experiment.target)}.npz"
+
+
 def _pictures_name(dataset_sha256: str, shape: tuple[int, ...]) -> str:
-    return f"pictures-{dataset_sha256[:16]}-{'x'.join(str(side) for side in shape)}.npz"
+    return f"pictures-{dataset_sha256[:16]}-{'x'.join(str(side) for side in shape)}"
+
+
+def _pictures_path(dataset_sha256: str, shape: Shape) -> Path | None:
+    """The file of some images, whatever target they are of."""
+    return next((home() / "inside").glob(f"{_pictures_name(dataset_sha256, shape)}[.-]*npz"), None)
 
 
 def _arrays(inside: Inside) -> dict[str, NDArray[Any]]:
@@ -392,7 +403,9 @@ def find(experiment: Experiment, strategy: str, seed: int) -> Inside | None:
     Returns:
         It, or None where it was not kept or its file is damaged.
     """
-    return _find(experiment.arm_hash(strategy, seed))
+    with suppress(UserError):
+        return _read(_path(experiment, strategy, seed))
+    return None
 
 
 def find_of(record: RunRecord) -> Inside | None:
@@ -404,7 +417,7 @@ def find_of(record: RunRecord) -> Inside | None:
     Returns:
         It, of this or of another run of the same arm on the same images (`is_of` tells which), or None.
     """
-    found = _find(record.arm_hash)
+    found = find(record.experiment, record.strategy, record.seed)
     return found if found and found.dataset_sha256 == record.datasets["target"].sha256 else None
 
 
@@ -422,14 +435,9 @@ def find_pictures(inside: Inside) -> Pictures | None:
     Returns:
         They, or None where they are not kept.
     """
-    with suppress(UserError):
-        return _read_pictures(home() / "inside" / _pictures_name(inside.dataset_sha256, inside.picture_shape))
-    return None
-
-
-def _find(arm_hash: str) -> Inside | None:
-    with suppress(UserError):
-        return _read(home() / "inside" / f"{arm_hash}.npz")
+    with suppress(OSError, UserError):
+        path = _pictures_path(inside.dataset_sha256, inside.picture_shape)
+        return path and _read_pictures(path)
     return None
 
 

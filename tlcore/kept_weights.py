@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from tlcore.data import own
 from tlcore.errors import UserError
 from tlcore.home import home, make_room, written_whole
 
@@ -63,7 +64,7 @@ def keep(experiment: Experiment, strategy: str, seed: int, kept: KeptWeights) ->
     if not all(bool(np.isfinite(array).all()) for arrays in kept.weights.values() for array in arrays):
         return
     with suppress(OSError, UserError):
-        path = _path(experiment.arm_hash(strategy, seed))
+        path = _path(experiment, strategy, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, kept)
         make_room(path, ROOM)
@@ -79,14 +80,15 @@ def find(record: RunRecord) -> KeptWeights | None:
         They, or None where this machine does not keep them, or keeps those of another run of the same arm.
     """
     with suppress(*_DAMAGED, UserError):
-        return _read(_path(record.arm_hash), record)
+        return _read(_path(record.experiment, record.strategy, record.seed), record)
     return None
 
 
 def has(record: RunRecord) -> bool:
     """Whether `find` would find something, without reading the weights themselves."""
     try:
-        with _path(record.arm_hash).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        path = _path(record.experiment, record.strategy, record.seed)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return _is_of(json.loads(bytes(arrays["about"])), record)
     except (*_DAMAGED, UserError):
         return False
@@ -100,8 +102,8 @@ def _is_of(about: Mapping[str, Any], record: RunRecord) -> bool:
     )
 
 
-def _path(arm_hash: str) -> Path:
-    return home() / "arm_weights" / f"{arm_hash}.npz"
+def _path(experiment: Experiment, strategy: str, seed: int) -> Path:
+    return home() / "arm_weights" / f"{experiment.arm_hash(strategy, seed)}{own.mark(experiment.target)}.npz"
 
 
 def _write(path: Path, kept: KeptWeights) -> None:

@@ -325,23 +325,16 @@ class Store:
             connection.execute(delete(JOBS).where(JOBS.c.id == job_id))
         _views.pop(self._database, None)
 
-    def forget_target(self, target: str) -> list[tuple[str, str]]:
+    def forget_target(self, target: str) -> None:
         """Remove every job that was run on a dataset, whoever ran it; the worker stops what still runs.
 
         Args:
             target: Name of the dataset; it need not be there any more.
-
-        Returns:
-            Hash and record, as JSON, of each arm that had finished.
         """
         chosen = JOBS.c.experiment.contains(f'"target":"{target}"', autoescape=True)
-        ids = select(JOBS.c.id).where(chosen)
         with self._database.writing() as connection:
-            rows = connection.execute(select(RECORDS.c.arm_hash, RECORDS.c.record).where(RECORDS.c.job_id.in_(ids)))
-            records = [(row.arm_hash, row.record) for row in rows]
             connection.execute(delete(JOBS).where(chosen))
         _views.pop(self._database, None)
-        return records
 
     def workers(self) -> list[WorkerInfo]:
         """List the workers that have said they are there, the last heard of first.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
 from tests.data.own_files import ME, photo, saved, zipped
-from tlcore import inside
+from tlcore import inside, kept_weights
 from tlcore.data import own
 from tlcore.data.own import copies, kept, names
 from tlcore.data.own.adding import add
@@ -23,6 +23,8 @@ from tlcore.data.own.pictures import Refused, square
 from tlcore.data.own.reading import open_zip
 from tlcore.errors import UserError
 from tlcore.experiment import Experiment
+from tlcore.export import made
+from tlcore.export.files import KINDS
 from tlcore.store import Store
 
 
@@ -268,28 +270,35 @@ def test_what_was_made_of_a_set_goes_with_it(home):
     runs = [filling.run(experiment, ME) for experiment in experiments]
     with pytest.raises(UserError, match="another browser"):
         Store().submit(experiments[0], "somebody else")
-    kept_files = []
-    for experiment, run in zip(experiments, runs, strict=True):
-        (record,) = Store().records(run)
-        files = [
-            home / "inside" / f"{record.arm_hash}.npz",
-            home / "arm_weights" / f"{record.arm_hash}.npz",
-            home / "arms" / f"{record.arm_hash}-0123abcd.json",
-        ]
-        for path in files:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(record.model_dump_json())
-        assert experiment.target in files[-1].read_text()
-        kept_files.append(files)
     pictures = inside.Pictures(np.zeros((1, 32, 32, 3), dtype=np.uint8), np.zeros(1, dtype=np.int16))
-    for this in (one, other):
-        inside.keep_pictures(this.sha256, pictures)
+    for this, experiment, run in zip((one, other), experiments, runs, strict=True):
+        (record,) = Store().records(run)
+        inside.keep_pictures(this.name, this.sha256, pictures)
+        inside.keep(experiment, "scratch", 0, inside.answers_only("", (32, 32, 3), 0.5, np.zeros(1), np.zeros(1)))
+        # As after a comparison from Python: of no job, and in no archive.
+        kept_weights.keep(experiment, "scratch", 7, kept_weights.KeptWeights({"head": []}, 1.0, "", 0.5))
+        made._keep(made._path(record, KINDS["onnx"]), b"a model")
+        (home / "arms").mkdir(exist_ok=True)
+        (home / "arms" / f"{record.arm_hash}{own.mark(this.name)}-0123abcd.json").write_text("{}")
+    folders = ("arm_weights", "arms", "exports", "inside")
+    assert {path.parent.name for path in made_of(one)} == {path.parent.name for path in made_of(other)} == set(folders)
+    assert len(made_of(one)) == len(made_of(other)) == 5
     own.delete(one.id, ME)
     assert Store().job(runs[0]) is None
     assert Store().job(runs[1]) is not None
-    assert [[path.exists() for path in files] for files in kept_files] == [[False] * 3, [True] * 3]
+    assert made_of(one) == []
+    assert len(made_of(other)) == 5
     assert not inside.has_pictures(one.sha256, (32, 32, 3), 1)
     assert inside.has_pictures(other.sha256, (32, 32, 3), 1)
+    inside.keep_pictures(one.name, one.sha256, pictures)  # by a process that was training when the set was deleted
+    own.sweep()
+    assert made_of(one) == []
+    assert len(made_of(other)) == 5
+
+
+def made_of(one):
+    """The files in the home that bear a set's name."""
+    return list(inside.home().glob(f"*/*{one.name}*"))
 
 
 def test_limits_of_room(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,16 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlcore import inside
+from tlcore.archive import Archive
 from tlcore.data import get_dataset, load, own
 from tlcore.data.adapt import adapt
 from tlcore.data.labels import draw_test, split_labels
 from tlcore.data.own.kept import SIDE, Writer
 from tlcore.data.registry import Dataset
 from tlcore.errors import UserError
-from tlcore.experiment import Experiment
+from tlcore.experiment import Experiment, RunRecord
 from tlcore.metrics.stats import mean_interval
 from tlcore.results import paired_comparisons
 from tlcore.runner import compare
+from tlcore.views.inside import confusion_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GONE = own.PREFIX + "0123456789ab"
 
@@ -38,9 +44,9 @@ def pictures(per_class: int, classes: tuple[int, ...] = (0, 1, 8)) -> own.OwnSet
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share_datasets: Callable[[Path], Path]) -> Path:
     """A home of its own: what is deleted here is nobody else's."""
-    monkeypatch.setenv("TLCORE_HOME", str(tmp_path))
+    monkeypatch.setenv("TLCORE_HOME", str(share_datasets(tmp_path)))
     load.cache_clear()
     return tmp_path
 
@@ -90,7 +96,7 @@ def test_five_pictures_a_class_are_enough() -> None:
     assert spec.labels_per_class_limit == 2
 
 
-def test_a_comparison_on_own_pictures() -> None:
+def test_a_comparison_on_own_pictures(home: Path) -> None:
     found = pictures(12)
     experiment = Experiment(
         source="cifar10_cars",
@@ -100,8 +106,9 @@ def test_a_comparison_on_own_pictures() -> None:
         seeds=2,
         steps=30,
         learning_rate=0.003,
+        precision="float32",
     )
-    result = compare(experiment)
+    result = compare(experiment, archive=Archive())
     labels = {record.labels.sha256 for record in result.records}
     assert len(labels) == 2, "each seed draws its own images, alike in every arm"
     assert len({record.datasets["target"].sha256 for record in result.records}) == 2
@@ -110,16 +117,38 @@ def test_a_comparison_on_own_pictures() -> None:
         assert record.labels.pool == 36
         assert sum(map(sum, record.confusion)) == 12
         assert record.datasets["target"].classes == found.classes
-    (kept,) = [record for record in result.records if (record.strategy, record.seed) == ("scratch", 0)]
-    seen = inside.find_of(kept)
-    assert seen is not None
-    shown = inside.find_pictures(seen)
-    assert shown is not None
-    assert shown.images.shape[0] == 12
+    # Of a comparison the first seed is kept from inside; one that begins with the second seed keeps that.
+    second = experiment.model_copy(update={"first_seed": 1, "seeds": 1, "strategies": ("pixel_baseline",)})
+    for record in (result.records[0], *compare(second).records):
+        check_cells(record)
     paired = paired_comparisons(result.records)[0]
     by_seed = {(record.strategy, record.seed): record.test_accuracy for record in result.records}
     apart = [by_seed["feature_extraction", seed] - by_seed["scratch", seed] for seed in (0, 1)]
     assert paired.ci_low == pytest.approx(mean_interval(apart, overlap=12 / 24).low)
+    assert {path.parent.name for path in home.glob(f"*/*{found.name}*")} == {"arm_weights", "arms", "inside"}
+    own.delete(found.id, "me")
+    assert not list(home.glob(f"*/*{found.name}*"))
+
+
+def check_cells(record: RunRecord) -> None:
+    """The cells of the confusion matrix hold the very pictures that the record's seed was tested on."""
+    seen = inside.find_of(record)
+    assert seen is not None
+    shown = inside.find_pictures(seen)
+    assert shown is not None
+    dataset = load(record.experiment.target)
+    test = draw_test(dataset, record.seed)
+    wanted = adapt(dataset.x_train[test], shown.images.shape[1:])
+    classes = len(dataset.spec.classes)
+    opened: list[bytes] = []
+    for true in range(classes):
+        for answer in range(classes):
+            rows = confusion_cell(seen, true, answer, classes)
+            assert len(rows) == record.confusion[true][answer]
+            of_class = {picture.tobytes() for picture in wanted[dataset.y_train[test] == true]}
+            opened += [picture.tobytes() for picture in shown.images[rows]]
+            assert set(opened[len(opened) - len(rows) :]) <= of_class
+    assert sorted(opened) == sorted(picture.tobytes() for picture in wanted)
 
 
 def test_what_was_run_can_be_read_after_the_pictures_are_gone() -> None:

@@ -103,7 +103,7 @@ def test_a_report_looks_inside(records, page: str, home: Path) -> None:
     assert "the machine that wrote this report does not keep them" in page
     keep_inside(records)
     images = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), dtype=np.uint8)
-    kept.keep_pictures("1" * 64, kept.Pictures(images, np.zeros(60, dtype=np.int16)))
+    kept.keep_pictures("fashion_mnist", "1" * 64, kept.Pictures(images, np.zeros(60, dtype=np.int16)))
     whole = report(ASKED, records)
     rest = without_plotly(whole)
     more = 1 + 2 * 2 + 2  # filters; two embeddings of two arms; two arms against scratch

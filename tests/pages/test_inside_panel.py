@@ -55,7 +55,7 @@ def opened():
             made = kept.with_features(made, rng.normal(size=(60, 24)), rng.normal(size=(60, 24)), np.arange(60) % 10)
         kept.keep(ASKED, record.strategy, 0, made)
     images = np.random.default_rng(0).integers(0, 256, (200, 28, 28, 1), dtype=np.uint8)
-    kept.keep_pictures("1" * 64, Pictures(images, truth.astype(np.int16)))
+    kept.keep_pictures("fashion_mnist", "1" * 64, Pictures(images, truth.astype(np.int16)))
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,9 @@ def finished(added):
         made = inside.answers_only("1" * 64, (32, 32, 3), record.test_accuracy, truth, np.maximum(truth, 1 - place))
         made = inside.with_activations(made, np.arange(3), {"conv1": np.random.default_rng(0).random((3, 8, 8, 4))})
         inside.keep(experiment, record.strategy, experiment.first_seed, made)
-    inside.keep_pictures("1" * 64, inside.Pictures(np.zeros((8, 32, 32, 3), dtype=np.uint8), truth.astype(np.int16)))
+    inside.keep_pictures(
+        experiment.target, "1" * 64, inside.Pictures(np.zeros((8, 32, 32, 3), dtype=np.uint8), truth.astype(np.int16))
+    )
     return run
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import tlcore
 from tlcore.apart import alone, run_apart
+from tlcore.data import own
 from tlcore.errors import UserError
 from tlcore.export.files import File, Kind, name_of
 from tlcore.home import home, make_room, written_whole
@@ -64,11 +65,11 @@ def make(record: RunRecord, kind: Kind, *, again: bool = False) -> File:
 
 
 def _path(record: RunRecord, kind: Kind) -> Path:
-    # Named by its arm, so that it can be deleted with it. Another run of it may end elsewhere, and another version may
+    # Another run of it may end elsewhere, and another version may
     # write another file.
     said = f"{tlcore.__version__} {record.datasets['target'].sha256} {record.test_accuracy!r}"
     run = hashlib.sha256(said.encode()).hexdigest()[:8]
-    return home() / "exports" / f"{record.arm_hash}-{run}{kind.ending}"
+    return home() / "exports" / f"{record.arm_hash}{own.mark(record.experiment.target)}-{run}{kind.ending}"
 
 
 def _keep(path: Path, content: bytes) -> None:

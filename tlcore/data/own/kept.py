@@ -106,6 +106,19 @@ def find(name: str) -> OwnSet | None:
     return None
 
 
+def mark(name: str) -> str:
+    """What the name of every file in `home` ends with that was made from a dataset: of own pictures the set's name, by
+    which the file is found once they are deleted.
+
+    Args:
+        name: Name of any dataset.
+
+    Returns:
+        The mark; an empty string where the dataset is nobody's own.
+    """
+    return f"-{name}" if is_name(name) else ""
+
+
 def may_see(name: str, viewer: str) -> bool:
     """Whether somebody may see the pictures of a dataset: of own ones only whoever added them.
 

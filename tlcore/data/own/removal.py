@@ -1,11 +1,10 @@
-"""Deleting sets, and all that was made of their pictures: runs, records, and what is kept to look inside."""
+"""Deleting sets, and all that was made of them: runs, records, and every file in `home` that bears their name."""
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tlcore.data.own import kept
 from tlcore.errors import UserError
@@ -37,7 +36,7 @@ def delete(id: str, owner: str) -> None:  # noqa: A002 - the word everywhere for
 
 
 def sweep(now: datetime | None = None) -> int:
-    """Delete the sets whose day has come, and what writers that died left behind.
+    """Delete the sets whose day has come, what outlived a set, and what writers that died left behind.
 
     Args:
         now: The moment; None for the present one.
@@ -52,42 +51,26 @@ def sweep(now: datetime | None = None) -> int:
     expired = [one for one in kept.all_sets() if one.expires <= now]
     for one in expired:
         _remove(one)
+    for name, path in _made():
+        if kept.find(name) is None:  # written by a process that was training on the set when it was deleted
+            path.unlink(missing_ok=True)
     kept.remove_stale(now)
     return len(expired)
 
 
 def _remove(own_set: OwnSet) -> None:
     # First what can be found by way of the set: if that fails, the set is still there and can be deleted again.
-    hashes, content = _forget_runs(own_set.name), {own_set.sha256}
-    for arm_hash, record in _archived(own_set.name):
-        hashes.append((arm_hash, record))
-    inside = home() / "inside"
-    for arm_hash, record in hashes:
-        content.add(str(record.get("datasets", {}).get("target", {}).get("sha256", "")))
-        _unlink(inside.glob(f"{arm_hash}*.npz"))
-        _unlink((home() / "arms").glob(f"{arm_hash}-*.json"))
-        _unlink((home() / "arm_weights").glob(f"{arm_hash}*.npz"))
-        _unlink((home() / "exports").glob(f"{arm_hash}-*"))
-    for sha256 in content - {""}:
-        _unlink(inside.glob(f"pictures-{sha256[:16]}-*.npz"))
+    from tlcore.store import Store  # reads experiments, which read the datasets' registry, which reads this package
+
+    Store().forget_target(own_set.name)
+    for name, path in _made():
+        if name == own_set.name:
+            path.unlink(missing_ok=True)
     kept.remove(own_set)
 
 
-def _forget_runs(name: str) -> list[tuple[str, dict[str, Any]]]:
-    from tlcore.store import Store  # reads experiments, which read the datasets' registry, which reads this package
-
-    return [(arm_hash, json.loads(record)) for arm_hash, record in Store().forget_target(name)]
-
-
-def _archived(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Arms of the set that the command line has kept, with their hashes."""
-    for path in (home() / "arms").glob("*.json"):
-        with suppress(OSError, ValueError, UserError):
-            text = path.read_text(encoding="utf-8")
-            if name in text:
-                yield path.name.split("-")[0], json.loads(text)
-
-
-def _unlink(paths: Iterator[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
+def _made() -> Iterator[tuple[str, Path]]:
+    """Every file that was made from a set (see `kept.mark`), with the set's name; the set may be gone."""
+    for path in home().glob(f"*/*{kept.PREFIX}*"):
+        if found := re.search(f"{kept.PREFIX}[0-9a-f]{{12}}", path.name):
+            yield found[0], path
