@@ -550,19 +550,22 @@ def models() -> None:
     """Look into the models that this host's list names, so that they can be compared like any other network.
 
     The list is models.yaml in TLCORE_HOME, or the file that TLCORE_MODELS names: entries with name, path (a .keras
-    file), title, licence and scaling (unit, tf, caffe, torch, bytes); input_size and trained_on where they are known.
+    file, the folder of a Keras Hub preset or of a SavedModel) or preset (a name of Keras Hub's, hf://… or kaggle://…,
+    which is downloaded here and now), title, licence and scaling (unit, tf, caffe, torch, bytes); input_size and
+    trained_on where they are known.
     """
     from tlcore.models.named import description_file, list_file, named_models
 
     entries = named_models()
     if not entries:
         raise UserError(f"this host names no models: write a list of them into {list_file()}")
-    from tlcore.models.named_loading import describe
+    from tlcore.models.named_loading import describe, fetch_preset
 
     shown = table("name", "title", "licence", "stages", "pictures")
     for name, entry in entries.items():
         if name in BACKBONES and BACKBONES[name].host is None:
             raise UserError(f"{name} is the name of a network that is always here: give the host's model another")
+        fetch_preset(entry)
         found = describe(entry)
         path = description_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)

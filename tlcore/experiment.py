@@ -20,6 +20,7 @@ from tlcore.data import own
 from tlcore.data.external import EXTERNAL, IMAGENET, SOURCES, TARGETS
 from tlcore.data.registry import get_dataset, shared_classes
 from tlcore.errors import UserError, explain, unknown_name
+from tlcore.models.named import why_unknown
 from tlcore.models.registry import BACKBONES, Backbone, get_backbone
 from tlcore.policy import Mode, Origin, Phase, Recipe
 from tlcore.strategies import STRATEGIES
@@ -137,7 +138,7 @@ class Experiment(BaseModel):
     @classmethod
     def _known_backbone(cls, name: str) -> str:
         if name not in BACKBONES:
-            raise ValueError(unknown_name("backbone", name, BACKBONES))
+            raise ValueError(why_unknown(name) or unknown_name("backbone", name, BACKBONES))
         return name
 
     @field_validator("strategies")
@@ -472,7 +473,8 @@ def _settle(values: dict[str, Any]) -> tuple[Experiment, list[str]]:
     if fitting != values["strategies"]:
         left_out = ", ".join(name for name in values["strategies"] if name not in fitting)
         notices.append(f"{left_out} cannot be used with {backbone.name} and was left out.")
-        values["strategies"] = fitting or ("scratch",)
+        usual = next(name for name in STRATEGIES if fits(name, backbone, values["cut"]))
+        values["strategies"] = fitting or (usual,)
     try:
         return Experiment(**values), notices
     except ValidationError:

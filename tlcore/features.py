@@ -53,7 +53,9 @@ class FrozenStages:
         if count:
             self._weights = {name: weights[name] for name in backbone.stage_names[:count]}
             self._outputs = _prefix(backbone, input_shape, precision, count)
-            self._key = f"{backbone.name}/{precision}/{count}/{input_scale!r}/{weights_sha256(self._weights)}"
+            # A host's graph may hold what it has learned as constants, of which there are no weights.
+            which = f"{backbone.name}/{backbone.host.sha256 if backbone.host else ''}"
+            self._key = f"{which}/{precision}/{count}/{input_scale!r}/{weights_sha256(self._weights)}"
 
     def __call__(
         self, images: NDArray[np.uint8] | NDArray[np.float32], name: str = ""

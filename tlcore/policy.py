@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 Mode = Literal["frozen", "trained", "low-rank"]
@@ -229,6 +231,16 @@ class Recipe:
         taken = bool(self.transferred) and self.own is None
         taught = self.distillation is not None and self.distillation.teacher.needs_source
         return taken or bool(self.matched) or self.head == "source" or taught
+
+    def keeps(self, stages: Iterable[str]) -> bool:
+        """Say whether it uses stages only as the source has them, statistics included, or no network at all."""
+        if self.learner == "pixels":
+            return True
+        taken = self.own is None and not self.small and not self.low_rank and self.distillation is None
+        return taken and all(
+            stage in self.transferred and all(stage in phase.policy.fixed for phase in self.compiled)
+            for stage in stages
+        )
 
     def origin(self, stage: str) -> Origin:
         """Say where a stage's first weights come from."""

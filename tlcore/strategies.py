@@ -5,6 +5,7 @@ Adding a strategy is one entry in `STRATEGIES`: the controls, the command line, 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -80,7 +81,24 @@ class Strategy:
             >>> sorted(recipe.phases[0].policy.frozen)
             ['conv1', 'conv2']
         """
-        return self.make(backbone, Choices(cut, unfreeze_at))
+        choices = Choices(cut, unfreeze_at)
+        recipe = self.make(backbone, choices)
+        if backbone.fixed and not recipe.keeps(backbone.stage_names):
+            raise UserError(
+                f"{self.name} trains {backbone.name} or starts it afresh, and a SavedModel can only be used as it is: "
+                f"choose {', '.join(_keeping(backbone, choices))}"
+            )
+        return recipe
+
+
+def _keeping(backbone: Backbone, choices: Choices) -> list[str]:
+    """Names of the strategies that use a backbone only as it is."""
+    found: list[str] = []
+    for name, strategy in STRATEGIES.items():
+        with suppress(UserError):
+            if strategy.make(backbone, choices).keeps(backbone.stage_names):
+                found.append(name)
+    return found
 
 
 # --- the parts that recipes share -------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from tlcore.models.build import (
     freeze,
     get_weights,
     initial_weights,
+    inner_layers,
     normalization_layers,
     set_weights,
 )
@@ -269,10 +270,11 @@ def _optimizer(model: keras.Model, stage_rates: Mapping[str, float]) -> tuple[An
 
 
 def _sublayers(layer: Any) -> Iterator[Any]:
-    """A layer, or the layers inside it that have no layers of their own."""
-    if isinstance(layer, keras.Model):
-        for inner in layer.layers:
-            yield from _sublayers(inner)
+    """A layer, or the layers inside it that have no layers of their own, or have weights besides those."""
+    inner = inner_layers(layer)
+    if isinstance(layer, keras.Model) or (inner and len(layer.weights) == sum(len(one.weights) for one in inner)):
+        for one in inner:
+            yield from _sublayers(one)
     else:
         yield layer
 
@@ -282,9 +284,10 @@ def _add_low_rank(model: keras.Model, stages: Sequence[str], rank: int) -> None:
     for layer in model.layers:
         if layer.name not in stages:
             continue
+        for inner in normalization_layers(layer):
+            inner.trainable = False  # or it would move its statistics
         for inner in _sublayers(layer):
             if isinstance(inner, keras.layers.BatchNormalization):
-                inner.trainable = False  # or it would move its statistics
                 continue
             if hasattr(inner, "enable_lora") and inner.weights:
                 inner.enable_lora(rank)

@@ -133,8 +133,16 @@ def model_file(record: RunRecord, kept: KeptWeights, wanted: Format) -> bytes:
         file has the same in its metadata.
 
     Raises:
-        UserError: If Keras does not run on TensorFlow, through which the other formats are made.
+        UserError: If Keras does not run on TensorFlow, through which the other formats are made, or the network is a
+            SavedModel and the format is ``keras``.
     """
+    experiment = record.experiment
+    pixels = experiment.recipe(record.strategy).learner == "pixels"
+    if wanted == "keras" and get_backbone(experiment.backbone).fixed and not pixels:
+        raise UserError(
+            f"{experiment.backbone} is a SavedModel, whose graph a .keras file cannot hold, only name, and Keras does "
+            "not load such a file safely: take onnx or tflite, which hold all of it"
+        )
     if wanted != "keras" and keras.backend.backend() != "tensorflow":
         raise UserError(f"a {wanted} file is made through TensorFlow: set KERAS_BACKEND=tensorflow for this command")
     model, card = model_of(record, kept), card_of(record)

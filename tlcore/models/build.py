@@ -82,6 +82,32 @@ def build_model(
     return keras.Model(model_input, tensor, name=backbone.name)
 
 
+def build_stages(backbone: Backbone, input_shape: Shape, precision: str) -> list[keras.Model]:
+    """Build every stage as a model of its own, as `build_model` builds one; a network of Keras's is built only once.
+
+    Args:
+        backbone: Description of the whole backbone.
+        input_shape: Height, width, channels of the images.
+        precision: ``float32`` or ``mixed_bfloat16``.
+
+    Returns:
+        One model a stage, each with one layer of the stage's name; together they share no weights.
+
+    Raises:
+        UserError: If the images do not fit the backbone.
+    """
+    if backbone.family != "application":
+        count = len(backbone.stages)
+        return [build_model(backbone, input_shape, None, precision, at, at + 1) for at in range(count)]
+    backbone.check_input(input_shape)
+    models: list[keras.Model] = []
+    for part in application_stages(backbone, input_shape, precision):
+        calm(part)
+        received = keras.Input(part.input_shape[1:], name="input")
+        models.append(keras.Model(received, part(received), name=backbone.name))
+    return models
+
+
 def stage_input_shape(backbone: Backbone, input_shape: Shape, index: int) -> tuple[int, ...]:
     """Shape of what a stage receives.
 
@@ -180,7 +206,12 @@ def normalization_layers(layer: keras.Layer) -> list[keras.layers.BatchNormaliza
     """Every batch normalisation in a layer or model, at any depth; the layer itself if it is one."""
     if isinstance(layer, keras.layers.BatchNormalization):
         return [layer]
-    return [found for inner in getattr(layer, "layers", ()) for found in normalization_layers(inner)]
+    return [found for inner in inner_layers(layer) for found in normalization_layers(inner)]
+
+
+def inner_layers(layer: keras.Layer) -> list[keras.Layer]:
+    """What a model, or a layer that is made of layers as Keras Hub's blocks are, holds directly."""
+    return layer._flatten_layers(include_self=False, recursive=False)  # pyright: ignore[reportPrivateUsage]
 
 
 def freeze(model: keras.Model, frozen: frozenset[str], normalization: Normalization = "train") -> None:
@@ -216,7 +247,7 @@ def _set_trainable(layer: keras.Layer, trainable: bool) -> None:
     """
     layer.trainable = not trainable
     layer.trainable = trainable
-    for inner in getattr(layer, "layers", ()):
+    for inner in inner_layers(layer):
         _set_trainable(inner, trainable)
 
 
@@ -280,19 +311,19 @@ def _head_input(backbone: Backbone, tensor: Any) -> Any:
     return keras.layers.Flatten(name="head_flatten")(tensor)
 
 
-def calm(part: keras.Model) -> None:
+def calm(part: keras.Layer) -> None:
     """Take out what makes a short run, or a frozen stage, depend on luck; no output changes but in training.
 
     Args:
-        part: A model within a network, changed in place.
+        part: A model within a network, or a layer made of layers; changed in place.
     """
-    for layer in part.layers:
+    for layer in inner_layers(part):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = MOMENTUM
         elif isinstance(layer, keras.layers.Dropout):
             # EfficientNet drops whole branches in training, also in frozen stages, which then have no one output.
             layer.rate = 0.0
-        elif isinstance(layer, keras.Model):
+        else:
             calm(layer)
 
 
@@ -317,6 +348,8 @@ def _arrays(backbone: Backbone, input_shape: Shape, classes: int) -> dict[str, l
         elif stage.kind == "dense":
             received = int(np.prod(stage_input_shape(backbone, input_shape, index)))
             arrays[stage.name] = _kernel_and_bias((received,), stage.width)
+        elif backbone.fixed:
+            arrays[stage.name] = []  # there are no first weights: every arm takes what the source has
         else:
             # What these stages hold depends on the channels of the images, not on their size.
             arrays[stage.name] = _built_arrays(backbone, input_shape[-1])[index]

@@ -14,6 +14,7 @@ from typing import Literal
 from tlcore.errors import UserError, unknown_name
 
 Kind = Literal["conv", "dense", "stem", "residual", "application"]
+HostKind = Literal["keras", "preset", "saved_model"]
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,13 @@ class HostModel:
     """A model on the host's own disk, as `tlcore.models.named` describes it.
 
     Args:
-        path: Its `.keras` file.
-        sha256: Hash of the file when it was looked into.
+        path: Its `.keras` file, or the folder of a Keras Hub preset or a SavedModel.
+        sha256: Hash of the file, or of the folder's files, when it was looked into.
         scaling: As in `Application`, or ``unit`` for pixels in [0, 1], or ``bytes`` for 0 to 255.
         side: Side of the pictures that it takes.
         licence: Licence of its weights.
         cuts: For every stage but the last, the position among the model's layers that ends it.
+        kind: What it is kept as. Of a ``saved_model`` there is only the finished graph.
     """
 
     path: str
@@ -85,6 +87,7 @@ class HostModel:
     side: int
     licence: str
     cuts: tuple[int, ...]
+    kind: HostKind = "keras"
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,11 @@ class Backbone:
     def family(self) -> Literal["small", "application"]:
         """``small`` for this project's own nets, ``application`` for networks that others have built and trained."""
         return "small" if self.application is None and self.host is None else "application"
+
+    @property
+    def fixed(self) -> bool:
+        """Whether its stages can only be used as the source has them: neither trained nor started afresh."""
+        return self.host is not None and self.host.kind == "saved_model"
 
     @property
     def licence(self) -> str:

@@ -102,6 +102,22 @@ def file_digest(path: Path, like: str) -> str:
         return hashlib.file_digest(opened, "md5" if len(like) == 32 else "sha256").hexdigest()
 
 
+def folder_digest(folder: Path) -> str:
+    """Hash of a folder: the names and the contents of all its files, in the order of their names.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        A SHA-256, in hexadecimal.
+    """
+    digest = hashlib.sha256()
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    for name in sorted(files):
+        digest.update(f"{name} {file_digest(files[name], '')}\n".encode())
+    return digest.hexdigest()
+
+
 def imagenet_weights(backbone: Backbone, input_shape: Shape, file: str | None = None) -> PublishedWeights:
     """Load what a network has learned from ImageNet.
 
