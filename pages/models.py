@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.shared.costs_panel import show_costs
+from pages.shared.host_models_panel import show_host_models
 from pages.shared.models_panel import show_models
 from pages.shared.recipe_panel import show_recipe
 
@@ -12,6 +13,7 @@ st.markdown(
     "learned, by what it costs, and by whether it is here."
 )
 show_models()
+show_host_models()
 st.header("What they cost", anchor=False)
 show_costs("models-costs")
 st.header("The recipe, one step at a time", anchor=False)

@@ -9,9 +9,8 @@ import streamlit as st
 
 from pages.shared.host import sentence
 from tlcore.costs import COSTS, Cost, Costs
-from tlcore.data.external import IMAGENET
 from tlcore.errors import UserError
-from tlcore.experiment import Experiment
+from tlcore.experiment import Experiment, fits
 from tlcore.models import download
 from tlcore.models.registry import BACKBONES, Backbone
 from tlcore.models.weights import find_weights, own_folder
@@ -122,12 +121,16 @@ def experiment_with(backbone: Backbone) -> Experiment:
     """What the Compare page starts with for a network: the recorded comparison, without the arms that take minutes.
 
     Args:
-        backbone: A network with published weights.
+        backbone: A network with published weights, or one of the host's own.
 
     Returns:
-        The experiment, with pictures of the size that suits the network.
+        The experiment, with pictures of the size that suits the network and the arms that it can have.
     """
-    own = {"backbone": backbone.name, "source": IMAGENET, "image_size": None}
-    return Experiment.of(
-        **PRESETS["imagenet"].given | own | {"strategies": ("feature_extraction", "random_features", "pixel_baseline")}
-    )
+    arms = ("feature_extraction", "random_features", "pixel_baseline")
+    own = {
+        "backbone": backbone.name,
+        "source": backbone.external_source,
+        "image_size": None,
+        "strategies": tuple(name for name in arms if fits(name, backbone, None)),
+    }
+    return Experiment.of(**PRESETS["imagenet"].given | own)

@@ -14,9 +14,10 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.page_text import address, everything
 from tlcore.costs import COSTS, Costs
-from tlcore.data.external import IMAGENET
+from tlcore.data.external import HOST_MODEL, IMAGENET
 from tlcore.models import BACKBONES, download, get_backbone
 from tlcore.models.download import address_of
+from tlcore.models.named import Description, description_file, list_file, named_models
 from tlcore.models.weights import find_weights, own_folder
 
 PUBLISHED = [backbone for backbone in BACKBONES.values() if backbone.application]
@@ -158,3 +159,83 @@ def test_a_download_can_be_stopped(app) -> None:
     at.button(key=f"stop-{SMALL.name}").click().run()
     assert not buttons(at, "stop")
     assert "Stopped" in everything(at)
+
+
+@pytest.fixture
+def hosts_list(home: Path) -> Path:
+    """A list of three models, of which two were looked into."""
+    path = list_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    common = "licence: MIT, scaling: tf"
+    path.write_text(
+        f"- {{name: ours, path: ours.keras, title: Our network, trained_on: our microscope, {common}}}\n"
+        f"- {{name: graph, path: graph, title: Our graph, input_size: 64, {common}}}\n"
+        f"- {{name: later, path: later.keras, title: Our next one, {common}}}\n",
+        encoding="utf-8",
+    )
+    description_file("ours").parent.mkdir()
+    entries = named_models()
+    (path.parent / "ours.keras").touch()
+    (path.parent / "graph").mkdir()
+    for described in (
+        Description(
+            entry=entries["ours"],
+            sha256="0" * 64,
+            side=48,
+            stages=(("stage1", 24), ("stage2", 96)),
+            cuts=(3,),
+            normalization="batch",
+        ),
+        Description(
+            entry=entries["graph"],
+            sha256="0" * 64,
+            side=64,
+            stages=(("stage1", 320),),
+            cuts=(),
+            normalization="none",
+            kind="saved_model",
+        ),
+    ):
+        description_file(described.entry.name).write_text(described.model_dump_json(), encoding="utf-8")
+    return path
+
+
+def test_the_hosts_own_models_say_what_they_are_and_lead_to_the_comparison(app, hosts_list: Path) -> None:
+    at = app("models")
+    words = everything(at)
+    for said in ("Our network", "licence MIT", "our microscope", "48×48", "stage1 (24) → stage2 (96)"):
+        assert said in words
+    assert "A SavedModel on this host's disk" in words
+    assert "Our next one" in words
+    assert "python -m tlcore models" in words
+    assert buttons(at, "use-host") == {"ours", "graph"}
+    at.button(key="use-host-ours").click().run()
+    assert not at.exception
+    query = address(at)
+    assert (query["net"], query["src"], query["px"]) == ("ours", HOST_MODEL, "auto")
+    assert query["arms"] == "feature_extraction,random_features,pixel_baseline"
+    assert at.selectbox(key="compare.backbone").value == "ours"
+
+
+def test_a_saved_model_is_offered_with_the_arms_that_it_can_have(app, hosts_list: Path) -> None:
+    at = app("models")
+    at.button(key="use-host-graph").click().run()
+    assert not at.exception
+    assert address(at)["arms"] == "feature_extraction,pixel_baseline"
+    at = app("compare", **address(at))
+    assert not at.error
+    at.button_group(key="compare.strategies").set_value(["feature_extraction", "scratch"]).run()
+    assert not at.exception
+    assert "Scratch trains graph or starts it afresh" in everything(at)
+
+
+def test_a_list_that_cannot_be_read_is_a_message(app, hosts_list: Path) -> None:
+    hosts_list.write_text("- {name: ours", encoding="utf-8")
+    at = app("models")
+    assert "not a YAML file that can be read" in at.error[0].value
+    assert buttons(at, "download") == {backbone.name for backbone in PUBLISHED}
+    assert not app("compare", net="ours", src=HOST_MODEL).error
+
+
+def test_without_a_list_nothing_is_said_of_one(app) -> None:
+    assert "This host's own" not in everything(app("models"))
