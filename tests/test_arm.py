@@ -581,6 +581,18 @@ def test_a_target_of_two_classes_gives_the_pixel_baseline_two_columns() -> None:
     assert scores.argmax(axis=1).tolist() == [0, 1, 0, 1]
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("c", arm.C_GRID)
+def test_few_images_of_many_pixels_give_the_same_logistic_regression(classes: int, c: float) -> None:
+    rng = np.random.default_rng(classes)
+    x, y = rng.random((24, arm.WIDE), dtype=np.float32), np.arange(24) % classes
+    plain = LogisticRegression(C=c, max_iter=10_000, tol=1e-8).fit(x.astype(np.float64), y)
+    ours, seen = arm.fit_pixels(x, y, c), rng.random((50, arm.WIDE), dtype=np.float32)
+    assert ours.coef_.shape == plain.coef_.shape
+    assert np.allclose(ours.predict_proba(seen), plain.predict_proba(seen), atol=1e-4)
+    assert ours.score(x, y) == plain.score(x, y)
+
+
 def test_transfer_of_digits_to_digits_is_worth_more_than_random_features() -> None:
     """Thirty steps on five labels a class: what MNIST taught is most of what is known."""
     assert run("feature_extraction")[0].test_accuracy > run("random_features")[0].test_accuracy + 0.1

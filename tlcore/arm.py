@@ -29,7 +29,7 @@ from tlcore.changes import (
 from tlcore.data import Dataset, get_dataset, load
 from tlcore.data.adapt import adapt, describe_adaptation
 from tlcore.data.external import SOURCES
-from tlcore.data.labels import Split, augment, batch_order, draw_test, split_labels
+from tlcore.data.labels import Split, augment, batch_order, split_labels, tested
 from tlcore.data.pairs import check_pair
 from tlcore.errors import Stopped
 from tlcore.experiment import (
@@ -64,6 +64,7 @@ AUGMENTED_AT_ONCE = 3_200  # images; bounds the copy that changing them makes
 FEATURES_AT_ONCE = 100_000_000  # bytes; a whole test set's maps of an early stage of a large network are gigabytes
 OWN_SEED = 1_000_003  # first weights of a network that an arm trains for itself: other ones than the arm's own
 C_GRID = (0.01, 0.1, 1.0, 10.0)
+WIDE = 10_000  # pixels of an image from which the pixel baseline is fitted among the images' sums
 
 
 def run_arm(
@@ -142,10 +143,9 @@ def _task(source: str, target: str, shape: Shape, seed: int | None) -> _Task:
     """Images are fitted to the source's input, for every arm alike: the architecture that is given sets the input."""
     check_pair(source, target)
     dataset = load(target)
-    drawn = None if seed is None else draw_test(dataset, seed)
-    x_test = dataset.x_test if drawn is None else dataset.x_train[drawn]
-    y_test = dataset.y_test if drawn is None else dataset.y_train[drawn]
-    return _Task(dataset, shape, adapt(x_test, shape), y_test, describe_adaptation(dataset.spec.shape, shape), drawn)
+    test = tested(dataset, seed or 0)
+    adaptation = describe_adaptation(dataset.spec.shape, shape)
+    return _Task(dataset, shape, adapt(test.images, shape), test.labels, adaptation, test.rows)
 
 
 @lru_cache(maxsize=24)
@@ -770,13 +770,12 @@ def fit_pixels(x: NDArray[np.float32], y: NDArray[np.int64], c: float) -> Logist
     Returns:
         The fitted model.
     """
-    empty = LogisticRegression(C=c, max_iter=1000)
-    if len(x) >= x.shape[1]:
-        return empty.fit(x, y)
-    # Fewer images than pixels. The best weights are a sum of the images, for the penalty is on their length alone
-    # (Schölkopf et al. 2001, representer theorem): so they are sought among those sums, hundreds of times faster.
+    if x.shape[1] < max(WIDE, len(x)):
+        return LogisticRegression(C=c, max_iter=1000).fit(x, y)
+    # The best weights are a sum of the images, for the penalty is on their length alone (Schölkopf et al. 2001,
+    # representer theorem): large pictures are fitted among those sums, a hundred numbers in place of tens of thousands.
     basis, coordinates = np.linalg.qr(x.T)
-    fitted = empty.fit(coordinates.T, y)
+    fitted = LogisticRegression(C=c, max_iter=1000, tol=1e-8).fit(coordinates.T.astype(np.float64), y)
     fitted.coef_ = fitted.coef_ @ basis.T
     fitted.n_features_in_ = x.shape[1]
     return fitted
