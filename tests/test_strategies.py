@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -301,6 +303,20 @@ def test_no_two_strategies_look_alike() -> None:
     shown = list(STRATEGIES.values())
     for values in ([s.title for s in shown], [s.colour for s in shown], [(s.colour, s.dash) for s in shown]):
         assert len(set(values)) == len(values)
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance as WCAG defines it."""
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_line_is_seen_on_a_dark_page(name: str) -> None:
+    theme = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    page = _luminance(theme["theme"]["dark"]["backgroundColor"])
+    assert (_luminance(STRATEGIES[name].colour) + 0.05) / (page + 0.05) >= 3  # WCAG 1.4.11
 
 
 @pytest.mark.parametrize(
