@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,14 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.data.test_own_splits import pictures
 from tlcore.beyond.measure import box_overlap, mask_overlap, measure
 from tlcore.beyond.results import ARM_STRATEGIES, ARM_TITLES, TASKS, Beyond
 from tlcore.beyond.scenes import SIDE, draw_scenes, read_box, read_mask, written
 from tlcore.cli import commands
+from tlcore.data import load
 from tlcore.errors import UserError
+from tlcore.metrics.stats import mean_interval
 from tlcore.presets import RECORDS
 from tlcore.strategies import STRATEGIES
 from tlcore.views.beyond import beyond_figure, beyond_sentences, beyond_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 @given(
@@ -62,6 +71,23 @@ def test_verification_trains_nothing_and_repeats() -> None:
     assert [score.score for score in one.scores] == [score.score for score in again.scores]
     assert all(score.trained == 0 and 0.5 < score.score <= 1 for score in one.scores)
     assert Beyond.from_json(one.to_json()) == one
+
+
+def test_own_pictures_are_verified_on_each_seeds_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share_datasets: Callable[[Path], Path]
+) -> None:
+    monkeypatch.setenv("TLCORE_HOME", str(share_datasets(tmp_path)))
+    found = measure("verification", seeds=(0, 1), target=pictures(12).name)
+    assert found.overlap == 12 / 24
+    assert len({score.score for score in found.scores if score.arm == "pixels"}) == 2
+    assert all(0 < score.score <= 1 for score in found.scores)
+    apart = mean_interval(list(found.of("pixels").values()))
+    assert found.interval("pixels").high > apart.high
+    dataset = load(pictures(6).name)
+    few = replace(dataset, groups=dataset.y_train)  # near copies, all of a class
+    monkeypatch.setattr("tlcore.beyond.measure.load", lambda _: few)
+    with pytest.raises(UserError, match="add more pictures of each class"):
+        measure("verification", seeds=(0,), target=dataset.spec.name)
 
 
 @pytest.mark.parametrize("task", ["segmentation", "localisation"])

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from tests.data.test_own_splits import pictures
 from tlcore.cli import main
+from tlcore.data import load
 from tlcore.data.external import IMAGENET
 from tlcore.errors import UserError
+from tlcore.experiment import SourceModel
 from tlcore.models import get_backbone
 from tlcore.models.build import initial_weights
 from tlcore.presets import RECORDS
@@ -20,24 +24,30 @@ from tlcore.recipe import RECIPE, STEPS, MeasuredRecipe, measure_recipe, plan_re
 from tlcore.recorded import Number
 from tlcore.views.recipe import recipe_figure, recipe_sentences, recipe_table, recipe_verdict
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 NAMES = list(STEPS)
 
 
 @pytest.fixture(scope="module")
-def measured() -> MeasuredRecipe:
-    """All steps with two seeds on a small task, from random weights in place of the published ones."""
-    from tlcore.experiment import SourceModel
-
-    experiment = plan_recipe({"target": "uci_digits", "image_size": 32, "labels_per_class": 4, "seeds": 2})
-    network = get_backbone(experiment.backbone)
-    weights = initial_weights(network, experiment.shape, 10, 1)
+def random_weights() -> Iterator[None]:
+    """Random weights in place of the published ones."""
+    network = get_backbone("mobilenet_v2_035")
+    weights = initial_weights(network, (32, 32, 3), 10, 1)
     del weights["head"]
     info = SourceModel(
         key="random", provenance="random", sha256="", epochs=None, images=1, test_accuracy=None, seconds=None
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tlcore.recipe_training.known_checkpoint", lambda _: Checkpoint(weights, info, "", ""))
-        return measure_recipe(experiment)
+        yield
+
+
+@pytest.fixture(scope="module")
+def measured(random_weights: None) -> MeasuredRecipe:
+    """All steps with two seeds on a small task."""
+    return measure_recipe(plan_recipe({"target": "uci_digits", "image_size": 32, "labels_per_class": 4, "seeds": 2}))
 
 
 def test_every_step_changes_one_thing() -> None:
@@ -105,6 +115,30 @@ def test_a_lower_rate_moves_the_stage_less_and_frozen_stages_not_at_all(factor: 
         float(np.abs(now - old).max()) for now, old in zip(after[last], weights[last], strict=True) if now.ndim > 1
     )
     assert 0 < moved < 0.01 * (factor if factor < 1 else 1)
+
+
+def test_on_own_pictures_every_seed_tests_on_its_own(
+    random_weights: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share_datasets: Callable[[Path], Path]
+) -> None:
+    from tlcore.recipe_training import Kitchen
+
+    monkeypatch.setenv("TLCORE_HOME", str(share_datasets(tmp_path)))
+    experiment = plan_recipe({"target": pictures(12).name, "image_size": 32, "labels_per_class": 4, "seeds": 2})
+    kitchen = Kitchen(experiment)
+    for seed in experiment.seed_values:
+        right = 12 * kitchen.run(STEPS["cached"], seed).test_accuracy
+        assert right == pytest.approx(round(right))
+        assert kitchen._test(seed).labels.tolist() == load(experiment.target).y_train[kitchen._test(seed).rows].tolist()
+    assert kitchen._test(0).rows.tolist() != kitchen._test(1).rows.tolist()
+    assert kitchen.overlap == 12 / 24
+
+
+def test_intervals_of_draws_from_the_same_pictures_are_wider(measured: MeasuredRecipe) -> None:
+    drawn = measured.model_copy(update={"overlap": 0.5})
+    plain, wider = measured.interval("as_written"), drawn.interval("as_written")
+    assert wider.mean == plain.mean
+    assert wider.high > plain.high
+    assert drawn.interval("as_written", "seconds") == measured.interval("as_written", "seconds")
 
 
 def test_it_is_for_networks_with_published_weights() -> None:

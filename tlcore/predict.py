@@ -9,7 +9,7 @@ import numpy as np
 
 from tlcore.data import load
 from tlcore.data.adapt import adapt
-from tlcore.data.labels import draw_test, split_labels
+from tlcore.data.labels import split_labels, tested
 from tlcore.errors import UserError
 from tlcore.export.model import class_names, model_of
 from tlcore.models.build import HEAD
@@ -77,8 +77,8 @@ def labelled_rows(record: RunRecord, dataset: Dataset) -> NDArray[np.int64]:
         UserError: If the images are others than those of the record.
     """
     experiment = record.experiment
-    test = draw_test(dataset, record.seed) if dataset.spec.by_seed else None
-    split = split_labels(dataset, experiment.labels_per_class, experiment.validation_per_class, record.seed, test)
+    test = tested(dataset, record.seed)
+    split = split_labels(dataset, experiment.labels_per_class, experiment.validation_per_class, record.seed, test.rows)
     if split.sha256 != record.labels.sha256:
         raise UserError("the pictures have changed since this run: run it again")
     return split.labelled

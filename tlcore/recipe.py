@@ -174,6 +174,7 @@ class MeasuredRecipe(Saved):
         dataset: The target.
         environment: Where it was measured.
         created: When it was finished (UTC).
+        overlap: Test images over the others where every seed draws its own, as of own pictures; 0 with fixed ones.
     """
 
     kind: ClassVar[str] = "a measured recipe"
@@ -184,6 +185,7 @@ class MeasuredRecipe(Saved):
     dataset: DatasetUse
     environment: Environment
     created: datetime
+    overlap: float = 0.0
 
     @property
     def steps(self) -> tuple[RecipeStep, ...]:
@@ -210,7 +212,7 @@ class MeasuredRecipe(Saved):
         Raises:
             UserError: If the step was not measured.
         """
-        return mean_interval(list(self._by_seed(step, of).values()))
+        return mean_interval(list(self._by_seed(step, of).values()), overlap=self._shared(of))
 
     def difference(self, step: str, against: str | None = None, of: Quantity = "accuracy") -> Interval:
         """What a step changes, paired by seed.
@@ -230,7 +232,10 @@ class MeasuredRecipe(Saved):
         if other is None:
             raise UserError(f"{step} is the recipe's first step: name what to compare it with")
         theirs = self._by_seed(other, of)
-        return paired_interval(list(ours.values()), [theirs[seed] for seed in ours])
+        return paired_interval(list(ours.values()), [theirs[seed] for seed in ours], overlap=self._shared(of))
+
+    def _shared(self, of: Quantity) -> float:
+        return self.overlap if of == "accuracy" else 0.0
 
     def _by_seed(self, step: str, of: Quantity) -> dict[int, float]:
         found = {run.seed: run.value(of) for run in self.runs if run.step == step}
@@ -288,4 +293,5 @@ def measure_recipe(experiment: Experiment, on_run: Callable[[str, int], None] = 
         dataset=kitchen.dataset,
         environment=backend.environment("float32"),
         created=datetime.now(UTC).replace(microsecond=0),
+        overlap=kitchen.overlap,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import zlib
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from tlcore.data import load
 from tlcore.data.adapt import adapt, describe_adaptation
-from tlcore.data.labels import batch_order, split_labels
+from tlcore.data.labels import Tested, batch_order, split_labels, tested
 from tlcore.data.pairs import check_pair
 from tlcore.experiment import DatasetUse
 from tlcore.features import FrozenStages
@@ -58,7 +59,6 @@ class Kitchen:
         check_pair(experiment.source, experiment.target)
         target, self._shape = load(experiment.target), experiment.shape
         self._target, self._classes = target, len(target.spec.classes)
-        self._x_test = adapt(target.x_test, self._shape)
         self.dataset = DatasetUse(
             name=target.spec.name,
             title=target.spec.title,
@@ -67,6 +67,11 @@ class Kitchen:
             classes=target.spec.classes,
             adaptation=describe_adaptation(target.spec.shape, self._shape),
         )
+
+    @property
+    def overlap(self) -> float:
+        """How much the test images of two seeds share, for the intervals."""
+        return max(tested(self._target, seed).overlap for seed in self._experiment.seed_values)
 
     def run(self, step: RecipeStep, seed: int) -> RecipeRun:
         """Train one step from a seed and test it.
@@ -79,7 +84,10 @@ class Kitchen:
             What was measured.
         """
         experiment, stages = self._experiment, len(self._backbone.stages)
-        split = split_labels(self._target, experiment.labels_per_class, experiment.validation_per_class, seed)
+        test = self._test(seed if self._target.spec.by_seed else 0)
+        split = split_labels(
+            self._target, experiment.labels_per_class, experiment.validation_per_class, seed, test.rows
+        )
         x = adapt(self._target.x_train[split.labelled], self._shape)
         y = self._target.y_train[split.labelled]
         batches = math.ceil(len(y) / experiment.batch_size)
@@ -106,21 +114,28 @@ class Kitchen:
         whole = step.head == "average" and not step.unfrozen
         tail = self._compiled(step.head, stages if whole else stages - 1, int(step.unfrozen), parts[-1][3])
         tail.restart(weights)
-        test = np.concatenate(
-            [self._logits(tail, self._x_test[at : at + BLOCK], f"test/{at}") for at in self._blocks()]
+        draw = "" if test.rows is None else f"/{seed}"
+        answers = np.concatenate(
+            [
+                self._logits(tail, test.images[at : at + BLOCK], f"test{draw}/{at}")
+                for at in range(0, len(test.labels), BLOCK)
+            ]
         )
         return RecipeRun(
             step=step.name,
             seed=seed,
-            test_accuracy=accuracy(test, self._target.y_test),
+            test_accuracy=accuracy(answers, test.labels),
             train_accuracy=accuracy(self._logits(tail, x), y),
             seconds=round(seconds, 4),
             steps=len(order),
             trainable_parameters=trained.trainable_parameters,
         )
 
-    def _blocks(self) -> range:
-        return range(0, len(self._x_test), BLOCK)
+    @lru_cache(maxsize=1)  # noqa: B019 - one kitchen a measurement
+    def _test(self, seed: int) -> Tested:
+        """What a seed is tested on, fitted to the network."""
+        test = tested(self._target, seed)
+        return replace(test, images=adapt(test.images, self._shape))
 
     def _logits(self, trained: _Trained, x: NDArray[np.uint8], name: str = "") -> NDArray[np.float32]:
         return trained.logits(self._prefix(trained.first)(x, name and f"{self._target.sha256}/{self._shape}/{name}"))

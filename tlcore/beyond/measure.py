@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 from tlcore.backend import environment
 from tlcore.beyond.results import TASKS, ArmName, ArmScore, Beyond, TaskName
 from tlcore.beyond.scenes import SIDE, Scenes, draw_scenes, written
-from tlcore.data import get_dataset, load
+from tlcore.data import load
 from tlcore.data.adapt import adapt
-from tlcore.data.labels import batch_order
+from tlcore.data.labels import batch_order, tested
 from tlcore.errors import UserError
 from tlcore.models import get_backbone
 from tlcore.models.build import build_model, initial_weights, set_weights, weights_sha256
@@ -71,7 +71,8 @@ def measure(
         The result.
 
     Raises:
-        UserError: If there is no such checkpoint here, or the backbone has no convolutions.
+        UserError: If there is no such checkpoint here, the backbone has no convolutions, or there are too few pictures
+            to make pairs of.
     """
     network = get_backbone(backbone)
     known = find_checkpoint(source, backbone)
@@ -82,10 +83,12 @@ def measure(
         raise UserError(f"{backbone} has no convolutions, so it has no maps to find anything in: choose cnn_small")
     scores: list[ArmScore] = []
     floors: list[float] = []
+    overlap = 0.0
     for seed in seeds:
         one: _Pairs | _Search
         if task == "verification":
             one = _Pairs(network, known.weights, target, seed)
+            overlap = max(overlap, one.overlap)
         else:
             one = _Search(network, known.weights, maps, task, labelled, steps, seed, first=seed == seeds[0])
         floors.append(one.floor())
@@ -103,6 +106,7 @@ def measure(
         floor=float(np.mean(floors)),
         scores=tuple(scores),
         environment=environment("float32"),
+        overlap=overlap,
     )
 
 
@@ -225,19 +229,30 @@ class _Pairs:
     def __init__(self, network: Backbone, learned: Weights, target: str, seed: int) -> None:
         self._network, self._learned, self._seed = network, learned, seed
         dataset = load(target)
+        test = tested(dataset, seed)
+        self.overlap = test.overlap
         self._shape = (28, 28, 1) if learned[network.stage_names[0]][0].shape[2] == 1 else (32, 32, 3)
         rng = np.random.default_rng([seed, 10])
-        classes = len(get_dataset(target).classes)
-        by_class = [np.flatnonzero(dataset.y_test == label) for label in range(classes)]
+        classes = len(dataset.spec.classes)
+        by_class = [np.flatnonzero(test.labels == label) for label in range(classes)]
         first = rng.integers(classes, size=PAIRS)
         self._same = np.arange(PAIRS) % 2 == 0
         second = np.where(self._same, first, (first + rng.integers(1, classes, size=PAIRS)) % classes)
         pairs = zip(first, second, strict=True)
         drawn = np.array([[rng.choice(by_class[one]), rng.choice(by_class[other])] for one, other in pairs])
-        self._twice = drawn[:, 0] == drawn[:, 1]
+        # A picture is like itself, and so is a near copy.
+        alike = np.arange(len(test.labels))
+        if test.rows is not None and dataset.groups is not None:
+            alike = dataset.groups[test.rows]
+        self._use = alike[drawn[:, 0]] != alike[drawn[:, 1]]
+        if len(set(self._same[self._use].tolist())) < 2:
+            raise UserError(
+                f"{target}: among the {len(test.labels)} pictures that seed {seed} tests on no two of one class are "
+                "different enough to be a pair: add more pictures of each class"
+            )
         self._images, self._places = np.unique(drawn, return_inverse=True)
         self._places = self._places.reshape(PAIRS, 2)
-        self._pictures = scaled(adapt(dataset.x_test[self._images], self._shape))
+        self._pictures = scaled(adapt(test.images[self._images], self._shape))
 
     def floor(self) -> float:
         """Of a guess: half of the pairs of a same and a different one come out in the right order."""
@@ -250,8 +265,7 @@ class _Pairs:
         features = features - features.mean(axis=0)
         features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
         one, other = features[self._places[:, 0]], features[self._places[:, 1]]
-        use = ~self._twice  # a picture is like itself
-        score = roc_auc_score(self._same[use], (one * other).sum(axis=1)[use])
+        score = roc_auc_score(self._same[self._use], (one * other).sum(axis=1)[self._use])
         seconds = round(time.perf_counter() - begin, 3)
         return ArmScore(arm=arm, seed=self._seed, score=float(score), learning_rate=None, seconds=seconds, trained=0)
 

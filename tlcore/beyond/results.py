@@ -125,6 +125,7 @@ class Beyond(Saved):
         floor: Score of the best answer that does not look at the picture.
         scores: One an arm and seed.
         environment: Where it was measured.
+        overlap: Test pictures over the others where every seed draws its own, as of own pictures; 0 with fixed ones.
     """
 
     kind: ClassVar[str] = "a task beyond classification"
@@ -138,6 +139,7 @@ class Beyond(Saved):
     floor: float
     scores: tuple[ArmScore, ...]
     environment: Environment
+    overlap: float = 0.0
 
     def of(self, arm: ArmName) -> dict[int, float]:
         """Scores of an arm by seed."""
@@ -145,10 +147,10 @@ class Beyond(Saved):
 
     def interval(self, arm: ArmName) -> Interval:
         """Mean score of an arm with its t interval over seeds."""
-        return mean_interval(list(self.of(arm).values()))
+        return mean_interval(list(self.of(arm).values()), overlap=self.overlap)
 
     def difference(self, baseline: ArmName) -> Interval:
         """Frozen backbone less a baseline, paired by seed."""
         ours, theirs = self.of("frozen"), self.of(baseline)
         seeds = sorted(ours.keys() & theirs.keys())
-        return paired_interval([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
+        return paired_interval([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds], overlap=self.overlap)

@@ -61,6 +61,40 @@ def draw_test(dataset: Dataset, seed: int) -> NDArray[np.int64]:
     return _whole_groups(dataset, rows, wanted, np.random.default_rng([seed, 6]))
 
 
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What a seed is tested on.
+
+    Args:
+        images: The test images as they are in the dataset.
+        labels: Their labels.
+        rows: Their rows among the training images, where each seed draws its own; None where they are apart.
+        overlap: Test images over the others where each seed draws its own, for the intervals; 0 with a fixed test set.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    rows: NDArray[np.int64] | None = None
+    overlap: float = 0.0
+
+
+def tested(dataset: Dataset, seed: int) -> Tested:
+    """The images that a seed is tested on: the dataset's own, or those of `draw_test` where it has none apart.
+
+    Args:
+        dataset: Any dataset.
+        seed: The seed.
+
+    Returns:
+        The images.
+    """
+    if not dataset.spec.by_seed:
+        return Tested(dataset.x_test, dataset.y_test)
+    rows = draw_test(dataset, seed)
+    others = max(len(dataset.y_train) - len(rows), 1)
+    return Tested(dataset.x_train[rows], dataset.y_train[rows], rows, len(rows) / others)
+
+
 def _whole_groups(
     dataset: Dataset, rows: NDArray[np.int64], wanted: Sequence[int], rng: np.random.Generator
 ) -> NDArray[np.int64]:
