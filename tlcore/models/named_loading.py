@@ -421,7 +421,8 @@ def _stages(backbone: Backbone, model: keras.Model, input_shape: tuple[int, int,
     parts = _parts(model, host.cuts)
     pixels = keras.Input(input_shape, name="pixels")
     tensor: Any = pixels if host.scaling == "unit" else scaled(pixels, host.scaling)
-    tensor = keras.layers.Resizing(host.side, host.side, dtype="float32", name="resized")(tensor)
+    # Not the layer `Resizing`: it tells the layers after it that they are trained, unless the caller says otherwise.
+    tensor = keras.ops.image.resize(tensor, (host.side, host.side))
     stages = [keras.Model(pixels, parts[0](tensor), name=backbone.stages[0].name)]
     for stage, part in zip(backbone.stages[1:], parts[1:], strict=True):
         # Many models leave the sides of their pictures open; here they are known.
