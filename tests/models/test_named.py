@@ -233,6 +233,8 @@ def test_arms_are_trained_with_it(listed: dict[str, keras.Model], name: str, str
     record = trained(name, strategy)
     assert record.status == "finished"
     assert 0 <= record.test_accuracy <= 1
+    if strategy == "lora":  # in the kernels of layers within layers too, not in the head alone
+        assert record.trainable_parameters > (16 + 1) * 10
     if strategy != "scratch":
         assert record.source_model is not None
         assert LISTED[name] in record.source_model.provenance

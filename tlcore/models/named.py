@@ -61,7 +61,7 @@ class NamedModel(BaseModel):
     @property
     def place(self) -> Path:
         """Where it is on this host: its path, or where a preset is kept once it is downloaded."""
-        return self.path or description_file(self.name).with_suffix("")
+        return self.path or description_file(self.name).with_suffix("").absolute()
 
 
 def list_file() -> Path:
