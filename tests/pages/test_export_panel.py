@@ -59,10 +59,14 @@ def test_what_is_folded_away_is_not_made(monkeypatch: pytest.MonkeyPatch, app) -
     assert not [button for button in at.button if "-make-" in (button.key or "")]
 
 
-def test_an_arm_without_a_script_says_so_and_still_has_a_model(panel: AppTest) -> None:
+def test_an_arm_without_a_script_says_so_and_still_has_a_model(panel: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError("there is no stand-alone script for own_net, a model of this host's own")
+
+    monkeypatch.setattr("pages.shared.export_panel.file_of_arm", refuse)
     panel.button_group(key="k-export-arm").set_value("lora").run()
     assert not panel.exception
-    assert "no stand-alone script for lora" in panel.info[0].value
+    assert "no stand-alone script for own_net" in panel.info[0].value
     assert panel.button(key="k-lora-make-onnx").label == "Train again and make ONNX (.onnx)"
     assert "not kept on this machine any more" in everything(panel)
 

@@ -15,7 +15,7 @@ def notebook(experiment: Experiment, strategy: str, seed: int = 0, record: RunRe
 
     Args:
         experiment: What is compared.
-        strategy: Name of the arm's strategy, one of `tlcore.export.script.WRITTEN`.
+        strategy: Name of the arm's strategy.
         seed: The arm's seed.
         record: What the engine measured with it, whose versions the notebook then names; None for this host's.
 
@@ -23,7 +23,7 @@ def notebook(experiment: Experiment, strategy: str, seed: int = 0, record: RunRe
         The notebook as JSON text. Its metadata has the requirements under ``tlcore``.
 
     Raises:
-        UserError: If the strategy is unknown, or there is no script for it or for the experiment's settings.
+        UserError: As `tlcore.export.script.script`.
     """
     import nbformat  # takes a while to import, and pages import this module at their start
 

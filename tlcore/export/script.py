@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from string import Template
-from textwrap import dedent, fill
+from textwrap import dedent, fill, indent
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import tlcore
 from tlcore.data import get_dataset, sources
 from tlcore.data.adapt import describe_adaptation
-from tlcore.data.external import SOURCES
+from tlcore.data.external import HOST_MODEL, IMAGENET, SOURCES
 from tlcore.errors import UserError
 from tlcore.experiment import QUERY_KEYS, Experiment
 from tlcore.export import templates
@@ -28,33 +28,18 @@ from tlcore.presets import DATA
 from tlcore.strategies import get_strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tlcore.data.registry import DatasetSpec
     from tlcore.experiment import RunRecord
     from tlcore.models import Backbone
     from tlcore.policy import Recipe
 
-WRITTEN = (
-    "scratch",
-    "feature_extraction",
-    "freeze_conv",
-    "fine_tune_last",
-    "fine_tune_all",
-    "lp_ft",
-    "head_continued",
-    "copy_frozen",
-    "copy_fine_tuned",
-    "l2_sp",
-    "gradual_unfreeze",
-    "discriminative_lr",
-    "random_features",
-    "direct_reuse",
-    "pixel_baseline",
-)
 C_GRID = (0.01, 0.1, 1.0, 10.0)  # as `tlcore.arm` tries them
+OWN_SEED = 1_000_003  # as `tlcore.arm` adds it
 FROM_KERAS = ("mnist", "fashion_mnist", "cifar10")
 WIDTH = 116  # characters of a line of the command
+CODE_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -102,7 +87,7 @@ def script(experiment: Experiment, strategy: str, seed: int = 0, record: RunReco
 
     Args:
         experiment: What is compared.
-        strategy: Name of the arm's strategy, one of `WRITTEN`.
+        strategy: Name of the arm's strategy.
         seed: The arm's seed.
         record: What the engine measured with it, whose versions the script then names; None for this host's.
 
@@ -110,7 +95,7 @@ def script(experiment: Experiment, strategy: str, seed: int = 0, record: RunReco
         Python source; it needs Keras and NumPy, and scikit-learn or Pillow where it imports them.
 
     Raises:
-        UserError: If the strategy is unknown, or there is no such script for it or for the experiment's settings.
+        UserError: If the strategy is unknown or cannot be used with the backbone, or that is a model of the host's own.
 
     Example:
         >>> text = script(Experiment(source="mnist", target="uci_digits"), "lp_ft")
@@ -126,7 +111,7 @@ def parts_of(experiment: Experiment, strategy: str, seed: int = 0, record: RunRe
 
     Args:
         experiment: What is compared.
-        strategy: Name of the arm's strategy, one of `WRITTEN`.
+        strategy: Name of the arm's strategy.
         seed: The arm's seed.
         record: What the engine measured with it, or None.
 
@@ -143,23 +128,11 @@ def parts_of(experiment: Experiment, strategy: str, seed: int = 0, record: RunRe
 def _check(experiment: Experiment, strategy: str) -> None:
     """Refuse what cannot be written."""
     get_strategy(strategy)
-    if strategy not in WRITTEN:
-        raise UserError(f"there is no stand-alone script for {strategy}: choose one of {', '.join(WRITTEN)}")
-    backbone = get_backbone(experiment.backbone)
-    pixels = strategy == "pixel_baseline"
-    if backbone.family != "small":
+    if experiment.source == HOST_MODEL and strategy != "pixel_baseline":
         raise UserError(
-            f"scripts are written for this project's own networks and {backbone.name} is not one of them: "
-            "choose cnn_small or another of them"
+            f"there is no stand-alone script for {experiment.backbone}, a model of this host's own: take its result "
+            "along as a model instead, or choose one of the networks that come with the project"
         )
-    if backbone.normalization == "batch" and not pixels:
-        if experiment.normalization == "recalibrate":
-            raise UserError("there is no script for normalization recalibrate: choose train or freeze")
-        if strategy == "random_features":
-            raise UserError(
-                f"the engine scales the random features of {backbone.name}, for which there is no script: "
-                "choose mini_resnet or a network without batch normalisation"
-            )
 
 
 class _Script:
@@ -181,19 +154,28 @@ class _Script:
         self.alone = experiment.model_copy(update={"strategies": (strategy,), "seeds": 1, "first_seed": seed})
         self.backbone: Backbone = get_backbone(experiment.backbone)
         self.recipe: Recipe = experiment.recipe(strategy)
+        # What is trained before the arm's own network: one to copy stages from, or a teacher.
+        taught = self.recipe.distillation
+        self.before = taught.teacher if taught else self.recipe.own
+        self.network = get_backbone(self.backbone.student) if self.recipe.small else self.backbone
+        self.batch = "batch" in {self.network.normalization, self.backbone.normalization if taught else ""}
         self.target = get_dataset(experiment.target)
-        self.source = get_dataset(experiment.source)
         self.pixels = self.recipe.learner == "pixels"
         self.trains = bool(self.recipe.phases)
         self.transfers = self.recipe.needs_source
+        self.published = self.transfers and experiment.source == IMAGENET
         # The script reads the data it uses: the source only to train its model anew.
-        self.roles = {"target": self.target} | ({"source": self.source} if self.transfers else {})
+        self.roles = {"target": self.target}
+        if self.transfers and not self.published:
+            self.roles["source"] = get_dataset(experiment.source)
         self.from_file = [role for role, spec in self.roles.items() if _comes_from_file(spec)]
         self.changes = self.trains and experiment.augmentation != "none"
         self.adapts = self.target.shape != experiment.shape
         self.labelled, self.test = "x_train[chosen]", "x_test"
         if self.adapts:
             self.labelled, self.test = f"fit_to_network({self.labelled})", f"fit_to_network({self.test})"
+        if self.recipe.input_scale != 1:
+            self.labelled, self.test = f"wrongly_scaled({self.labelled})", f"wrongly_scaled({self.test})"
 
     def text(self) -> str:
         """The whole script."""
@@ -220,7 +202,8 @@ class _Script:
         if not self.pixels:
             yield Part("The network", templates.NETWORK_WORDS, tuple(self._network()))
         if self.transfers:
-            yield Part("The source model", templates.SOURCE_WORDS, tuple(self._source()))
+            words = templates.IMAGENET_WORDS if self.published else templates.SOURCE_WORDS
+            yield Part("The source model", words, tuple(self._source()))
         if self.trains:
             yield Part("Training", templates.TRAINING_WORDS, tuple(self._training()))
         yield Part("Run it", templates.RUN_WORDS, (self._main(),))
@@ -270,6 +253,8 @@ class _Script:
             notes.append("The engine may compute the stages in bfloat16 where that is faster: this is in float32.")
         if self.trains and self.experiment.seconds is not None:
             notes.append(f"The engine stops after {self.experiment.seconds:g} s of training; this does not.")
+        if self.trains and self.network.application and self.recipe.mode(self.network.stage_names[0]) == "frozen":
+            notes.append("The engine computes stages that stay frozen once; this does at every step, and takes longer.")
         return notes
 
     def _usage(self) -> str:
@@ -277,7 +262,19 @@ class _Script:
         files = "".join(f" --{role}-data FILE.npz" for role in self.from_file if role == "target")
         if not self.transfers:
             return _indented([f"python {name}{files}"])
-        shipped = DATA / "checkpoints" / f"{self.source.name}-{self.backbone.name}.npz"
+        if self.experiment.weights:
+            return _indented([f"python {name} {self.experiment.weights}{files}"])
+        if self.published:
+            assert self.backbone.application is not None  # or nobody has published weights
+            file = self.backbone.application.files[0]
+            return "\n".join(
+                (
+                    "Keras downloads the ImageNet weights, or they come from a file, without a network:",
+                    "",
+                    _indented([f"python {name}{files}", f"python {name} {file}{files}"]),
+                )
+            )
+        shipped = DATA / "checkpoints" / f"{self.experiment.source}-{self.backbone.name}.npz"
         ships = shipped.is_file() and self.experiment.source_images is None
         where = f"data/checkpoints/{shipped.name}" if ships else "CHECKPOINT.npz"
         more = "".join(f" --{role}-data FILE.npz" for role in self.from_file)
@@ -321,7 +318,8 @@ class _Script:
     def _settings(self) -> str:
         parts: list[str] = []
         if not self.asks:
-            parts += [templates.CHECKPOINT_SETTING] if self.transfers else []
+            parts += [templates.WEIGHTS_SETTING] if self.published else []
+            parts += [templates.CHECKPOINT_SETTING] if "source" in self.roles else []
             parts += [_fill(templates.FILE_SETTING, role=role.upper(), name=role) for role in self.from_file]
         if self.trains or self.pixels:
             parts.append(_fill(templates.SETTINGS, seed=self.seed))
@@ -329,6 +327,7 @@ class _Script:
             stream = stream_of(self.seed)
             why = "" if stream == self.seed else templates.NOT_THE_SOURCES
             parts.append(_fill(templates.STREAM, stream=stream, why=why))
+            parts.append(_fill(templates.OWN_STREAM, own=self.seed + OWN_SEED) if self.recipe.own else "")
         if self.trains or self.pixels:
             parts.append(
                 _fill(
@@ -340,37 +339,71 @@ class _Script:
                     setting="penalty's strength" if self.pixels else "learning rate",
                 )
             )
-        if self.transfers:
-            stages = [name for name in self.backbone.stage_names if name in self.recipe.transferred]
-            parts.append(_fill(templates.TRANSFER_SETTINGS, source_classes=len(self.source.classes)))
-            parts.append(_fill(templates.TRANSFERRED, transferred=_tuple(stages)) if self.trains else "")
-        parts.append(self._phases() if self.trains else "")
+        if self.network.application or (self.transfers and self.backbone.application):
+            assert self.backbone.application is not None
+            ends = zip(self.backbone.stage_names, (*self.backbone.application.ends, ""), strict=True)
+            parts.append(_fill(templates.STAGES, stages=_literal(dict(ends), len("STAGES = "))))
+        if "source" in self.roles:
+            parts.append(_fill(templates.TRANSFER_SETTINGS, source_classes=len(self.roles["source"].classes)))
+        parts.append(self._transferred() + self._phases() if self.trains else "")
         parts.append("" if self.pixels else templates.LOSS)
         return "".join(parts)
 
+    def _transferred(self) -> str:
+        recipe, origin = self.recipe, templates.FROM_THE_SOURCE
+        taken = recipe.distillation.teacher.transferred if recipe.distillation else recipe.transferred
+        if recipe.matched:
+            taken, origin = recipe.matched, templates.FROM_ITS_SCALE
+        elif recipe.own:
+            origin = templates.FROM_ITS_OWN
+        stages = tuple(name for name in self.backbone.stage_names if name in taken)
+        if not stages and not self.transfers:
+            return ""
+        return _fill(templates.TRANSFERRED, origin=origin, transferred=_literal(stages, len("TRANSFERRED = ")))
+
     def _phases(self) -> str:
-        steps, done, lines = self.experiment.steps, 0.0, list[str]()
-        end = 0
-        for phase in self.recipe.compiled:
+        recipe, steps, done, end = self.recipe, self.experiment.steps, 0.0, 0
+        cycles = any(phase.cycle for phase in recipe.phases)
+        phases: list[dict[str, Any]] = []
+        # What was never compiled again is written down as it was meant.
+        for phase in recipe.phases:
             done += phase.share
             begun, end = end, round(done * steps)
-            if end > begun:
-                frozen = _tuple([name for name in self.backbone.stage_names if name in phase.policy.frozen])
-                lines.append(f'{{"steps": {end - begun}, "rate": {phase.rate!r}, "frozen": {frozen}}},')
+            if end == begun:
+                continue  # fewer steps than phases
+            settings: dict[str, Any] = {"steps": end - begun, "rate": phase.rate}
+            if not recipe.low_rank:
+                settings["frozen"] = tuple(name for name in self.network.stage_names if name in phase.policy.frozen)
+            if cycles:
+                assert phase.cycle is not None  # a recipe has one in each phase or in none
+                settings["stage_rates"] = _rounded(phase.stage_rates)
+                settings["cycle"] = {"rise": phase.cycle.rise, "start": phase.cycle.start, "end": phase.cycle.end}
+            phases.append(settings)
         fixed = self.experiment.learning_rate
+        what = templates.LOW_RANK_WORDS if recipe.low_rank else templates.PHASE_WORDS
         text = _fill(
             templates.TRAINING_SETTINGS,
             batch_size=self.experiment.batch_size,
-            rates=_tuple((fixed,) if fixed else self.experiment.learning_rates),
-            phases=lines[0] if len(lines) == 1 else "".join(f"\n    {line}" for line in lines) + "\n",
+            rates=_literal((fixed,) if fixed else self.experiment.learning_rates, len("RATES = ")),
+            what=templates.CYCLE_WORDS if cycles else what,
+            phases=_literal(tuple(phases), len("PHASES = ")),
         )
-        if self.recipe.pull:
-            text += _fill(templates.PULL_SETTINGS, start=self.recipe.pull.start, zero=self.recipe.pull.zero)
-        rates = self.recipe.phases[0].stage_rates
-        if rates:
-            factors = "".join(f'    "{name}": {factor:.6g},\n' for name, factor in rates)
+        if recipe.pull:
+            text += _fill(templates.PULL_SETTINGS, start=recipe.pull.start, zero=recipe.pull.zero)
+        if recipe.low_rank:
+            text += _fill(templates.RANK, rank=recipe.low_rank)
+        if recipe.distillation:
+            by = recipe.distillation
+            text += _fill(templates.DISTILLATION, temperature=by.temperature, weight=by.weight)
+        if self._rated:
+            factors = _literal(_rounded(recipe.phases[0].stage_rates), len("STAGE_RATES = "))
             text = _fill(templates.STAGE_RATES, factors=factors) + text
         return text
+
+    @property
+    def _rated(self) -> bool:
+        """Whether stages have rates of their own, the same ones all the time."""
+        return bool(self.recipe.phases[0].stage_rates) and self.recipe.phases[0].cycle is None
 
     # --- the middle -------------------------------------------------------------------------------------------------
 
@@ -380,6 +413,10 @@ class _Script:
         parts += [_loader(role, spec) for role, spec in self.roles.items()]
         if self.adapts:
             parts.append(self._adaptation())
+        if self.recipe.input_scale > 1:
+            parts.append(_fill(templates.WRONG_RANGE, most=f"{self.recipe.input_scale:g}", how="*"))
+        elif self.recipe.input_scale < 1:
+            parts.append(_fill(templates.WRONG_RANGE, most=f"{self.recipe.input_scale:.2g}", how="/"))
         parts.append(templates.SCALED)
         if self.trains or self.pixels:
             parts.append(templates.DRAW)
@@ -396,7 +433,19 @@ class _Script:
         return _fill(templates.ADAPT, adaptation=described[:1].upper() + described[1:], steps=steps)
 
     def _network(self) -> list[str]:
-        network, shape, lines = self.backbone, self.experiment.shape, ""
+        if self.network.application:
+            return [*self._application(self.network), templates.FIRST_WEIGHTS_BY_CHANNEL, templates.ACCURACY_IN_PARTS]
+        taught = self.recipe.distillation is not None
+        networks = {"build": self.backbone, "build_small": self.network} if taught else {"build": self.network}
+        kinds = {one.normalization for one in networks.values()} - {"none"}
+        normalization = templates.BATCH_NORMALIZATION if "batch" in kinds else templates.GROUP_NORMALIZATION
+        blocks = [_fill(templates.BLOCKS, normalization=normalization)] if kinds else []
+        builds = [self._build(name, one) for name, one in networks.items()]
+        return [*blocks, *builds, templates.FIRST_WEIGHTS, templates.ACCURACY]
+
+    def _build(self, name: str, network: Backbone) -> str:
+        """A function that builds one of this project's own networks."""
+        shape, lines = self.experiment.shape, ""
         flat = False
         for at, stage in enumerate(network.stages):
             if stage.kind == "conv":
@@ -410,19 +459,53 @@ class _Script:
             else:
                 lines += _fill(templates.BLOCK, kind=stage.kind, width=stage.width, name=stage.name)
         lines += templates.AVERAGE if network.pooling == "average" else ""
-        build = _fill(
+        return _fill(
             templates.BUILD,
+            name=name,
             backbone=network.title,
             about=_paragraph(network.sentence),
-            shape=_tuple(shape),
-            stages=lines,
+            shape=_flat(shape),
+            stages=lines + (templates.UNIT_SIZE if self._scales_features else ""),
         )
-        batch = network.normalization == "batch"
-        normalization = templates.BATCH_NORMALIZATION if batch else templates.GROUP_NORMALIZATION
-        blocks = [] if network.normalization == "none" else [_fill(templates.BLOCKS, normalization=normalization)]
-        return [*blocks, build, templates.FIRST_WEIGHTS, templates.ACCURACY]
+
+    def _application(self, network: Backbone) -> list[str]:
+        """A network of `keras.applications` and how it is cut."""
+        application = network.application
+        assert application is not None  # as asked before
+        whole = _fill(
+            templates.APPLICATION,
+            backbone=network.title,
+            about=_paragraph(network.sentence),
+            scaling=templates.SCALINGS[application.scaling],
+            constructor=application.constructor,
+            arguments="".join(f"        {name}={value!r},\n" for name, value in application.arguments),
+        )
+        numbered = any("#" in end for end in application.ends)
+        cut = _fill(
+            templates.CUT,
+            calm=templates.CALM if network.normalization == "batch" else "",
+            end=templates.END_BY_NUMBER if numbered else templates.END_BY_NAME,
+        )
+        build = _fill(
+            templates.BUILD_OF_STAGES,
+            shape=_flat(self.experiment.shape),
+            side=self.experiment.shape[0],
+            scale=templates.UNIT_SIZE if self._scales_features else "",
+        )
+        return [whole, *([templates.END_OF] if numbered else []), cut, build]
+
+    @property
+    def _scales_features(self) -> bool:
+        """Whether the engine brings features to unit size: those of random stages whose statistics fit no data."""
+        names, phases = self.network.stage_names, self.recipe.phases
+        fixed = bool(phases) and all(phase.policy.fixed == frozenset(names) for phase in phases)
+        return fixed and self.network.normalization == "batch" and self.recipe.origin(names[-1]) == "random"
 
     def _source(self) -> list[str]:
+        changed = self.changes or ("source" in self.roles and self.roles["source"].mirrored)
+        fit = [templates.ORDER, templates.CHANGED_BATCHES if changed else templates.BATCHES]
+        if self.published:
+            return [_fill(templates.LOAD_IMAGENET, side=self.backbone.trained_size), *fit]
         recipe, images = PretrainingRecipe(), self.experiment.source_images
         values = {
             "batch_size": recipe.batch_size,
@@ -432,36 +515,129 @@ class _Script:
             "parts": PRETRAINING_PARTS,
             "rate": f"{recipe.rate:g}",
         }
-        mirrored = f', "shift_flip", seed={recipe.seed}, done=part * len(rows)' if self.source.mirrored else ""
+        mirrored = self.roles["source"].mirrored
         pretrain = _fill(
             templates.PRETRAIN,
             arguments="path" if "source" in self.from_file else "",
             rows=_fill(templates.SOME_ROWS if images else templates.ALL_ROWS, **values),
-            changes=mirrored,
+            changes=f', "shift_flip", seed={recipe.seed}, done=part * len(rows)' if mirrored else "",
             **values,
         )
-        changed = self.source.mirrored or self.changes
-        fit = templates.CHANGED_BATCHES if changed else templates.BATCHES
-        return [templates.ORDER, fit, templates.LOAD_CHECKPOINT, pretrain]
+        return [*fit, templates.LOAD_CHECKPOINT, pretrain]
 
     def _training(self) -> list[str]:
-        batch = self.backbone.normalization == "batch"
-        learns = "False" if self.experiment.normalization == "freeze" else "layer.trainable"
-        freeze = _fill(templates.FREEZE_STATISTICS, learns=learns) if batch else templates.FREEZE
-        rates = self.recipe.phases[0].stage_rates
-        parts = [freeze, templates.ADAMS if rates else templates.ADAM]
-        parts += [templates.PULL] if self.recipe.pull else []
+        recipe = self.recipe
+        parts = [] if recipe.low_rank else [self._freeze()]
+        if any(phase.cycle for phase in recipe.phases):
+            parts.append(templates.CYCLED_ADAMS)
+        else:
+            parts.append(templates.ADAMS if self._rated else templates.ADAM)
+        pieces = {
+            templates.PULL: recipe.pull,
+            templates.LOW_RANK: recipe.low_rank,
+            templates.SAME_SCALE: recipe.matched,
+            templates.SCALE_FEATURES: self._scales_features,
+            templates.RECALIBRATE: self._recalibrates(recipe),
+            templates.DISTILLED: recipe.distillation,
+        }
+        parts += [piece for piece, wanted in pieces.items() if wanted]
         if not self.transfers:
             parts = [templates.ORDER, templates.CHANGED_BATCHES if self.changes else templates.BATCHES, *parts]
-        train = _fill(
+        parts += [self._train_before(self.before)] if self.before else []
+        return [*parts, self._train(), *([_fill(templates.CHOOSE, first=self._first)] if self._chooses else [])]
+
+    def _train(self) -> str:
+        """The function that trains the arm's network."""
+        recipe, changes = self.recipe, self._changes_from("done")
+        prepare = {
+            templates.ADD_LOW_RANK: recipe.low_rank,
+            templates.HOLD_NEAR: recipe.pull,
+            templates.SCALE_RANDOM: self._scales_features,
+        }
+        targets = ""
+        if recipe.distillation:
+            changed = _fill(templates.WITH_OUTPUTS_OF_CHANGED, how=self.experiment.augmentation)
+            targets = changed if self.changes else templates.WITH_OUTPUTS
+        cycled = any(phase.cycle for phase in recipe.phases)
+        compiled = templates.COMPILE_ONCE if recipe.stale else templates.COMPILE
+        return _fill(
             templates.TRAIN,
             first=self._first,
             source_line="        source: Weights of the source model, by stage.\n" if self.transfers else "",
-            load=templates.LOAD_STAGES if self.transfers else "",
-            pull=templates.HOLD_NEAR if self.recipe.pull else "",
-            changes=f', "{self.experiment.augmentation}", seed=SEED, done=done' if self.changes else "",
+            teacher=templates.LEARN_FROM if recipe.distillation else "",
+            build="build_small" if recipe.distillation else "build",
+            load=self._load(recipe),
+            prepare="".join(piece for piece, wanted in prepare.items() if wanted),
+            targets=targets,
+            compile=_fill(
+                templates.COMPILE_LOW_RANK if recipe.low_rank else compiled,
+                optimizer="optimizer_for(model, rate, phase)"
+                if cycled
+                else 'optimizer_for(model, rate * phase["rate"])',
+                loss="distilled" if recipe.distillation else "LOSS",
+                built=self._built(12 if recipe.stale else 8),
+            ),
+            truth="truth" if recipe.distillation else "labels",
+            changes="" if recipe.distillation else changes,
+            recalibrate=templates.MEASURE_ANEW if self._recalibrates(recipe, self.network) else "",
         )
-        return [*parts, train, *([_fill(templates.CHOOSE, first=self._first)] if self._chooses else [])]
+
+    def _train_before(self, recipe: Recipe) -> str:
+        """The function that trains a network for the arm's: all of it in one phase."""
+        taught = self.recipe.distillation is not None
+        return _fill(
+            templates.TRAIN_WHOLE,
+            name="fine_tuned" if taught else "trained_on_its_own",
+            first=self._first,
+            sentence=templates.TEACHER if taught else templates.ITS_OWN,
+            seed="FIRST_SEED" if taught else "OWN_SEED",
+            load=self._load(recipe),
+            freeze=templates.ALL_LEARNS if self.batch else "",
+            built=self._built(4),
+            changes=self._changes_from("0"),
+            recalibrate=templates.MEASURE_ANEW if self._recalibrates(recipe) else "",
+            result="model"
+            if taught
+            else "{layer.name: layer.get_weights() for layer in model.layers if layer.weights}",
+        )
+
+    def _load(self, recipe: Recipe) -> str:
+        """What is loaded over the first weights."""
+        if recipe.matched:
+            return templates.LOAD_SAME_SCALE
+        if recipe.own:
+            return templates.LOAD_OWN
+        # Without a stage to load, a cut of 0, what is said about the source's weights stays true.
+        return templates.LOAD_STAGES if recipe.needs_source and not recipe.distillation else ""
+
+    def _freeze(self) -> str:
+        """The function that freezes, with what batch normalisation does where there is any."""
+        if not self.batch:
+            return templates.FREEZE
+        phases = [*self.recipe.phases, *(self.before.phases if self.before else ())]
+        policies = [phase.policy for phase in phases]
+        # Whether normalisation is trainable in stages that are frozen and in those that are not.
+        drifts = any(policy.normalization == "drift" for policy in policies)
+        always = any(policy.normalization == "always" for policy in policies)
+        free = not any(policy.normalization == "freeze" for policy in policies)
+        learns = {(False, True): "layer.trainable", (False, False): "False", (True, True): "True"}
+        why = templates.DRIFTS if drifts else templates.LEARNS_ALWAYS if always else templates.BY_NAME
+        return _fill(
+            templates.FREEZE_STATISTICS,
+            why=why,
+            learns=learns.get((drifts or always, free), "not layer.trainable"),
+            drift=templates.ONLY_STATISTICS if drifts else "",
+        )
+
+    def _recalibrates(self, recipe: Recipe, network: Backbone | None = None) -> bool:
+        return recipe.recalibrate and (network or self.backbone).normalization == "batch"
+
+    def _changes_from(self, done: str) -> str:
+        """Arguments of `fit` for changed pictures."""
+        return f', "{self.experiment.augmentation}", seed=SEED, done={done}' if self.changes else ""
+
+    def _built(self, spaces: int) -> str:
+        return indent(templates.BUILT, " " * spaces) if self.network.application else ""
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -470,25 +646,32 @@ class _Script:
         if self.asks:
             return text
         before, _, body = text.partition("def main():\n")
-        for name in ("checkpoint", "source_data", "target_data"):
+        for name in ("checkpoint", "weights", "source_data", "target_data"):
             body = body.replace(f"given.{name}", name.upper())
         return before + dedent(body.partition("\n\n\nif __name__")[0])
 
     def _filled_main(self) -> str:
-        options = templates.SOURCE_OPTION if self.transfers else ""
+        options = templates.SOURCE_OPTION if "source" in self.roles else ""
+        if self.published:
+            file = self.experiment.weights
+            options = _fill(templates.NAMED_WEIGHTS_OPTION, file=file) if file else templates.WEIGHTS_OPTION
         for role in self.from_file:
             options += _fill(templates.FILE_OPTION, role=role, required=str(role == "target"))
         source_file = "given.source_data" if "source" in self.from_file else ""
         title = f"{self.strategy.title} on {self.target.title}"
         shared = {
             "parse": _fill(templates.PARSE, title=title, options=options) if options and self.asks else "",
-            "source": _fill(templates.GET_SOURCE, arguments=source_file) if self.transfers else "",
+            "source": templates.GET_IMAGENET
+            if self.published
+            else _fill(templates.GET_SOURCE, arguments=source_file)
+            if self.transfers
+            else "",
             "target_argument": "given.target_data" if "target" in self.from_file else "",
             "labelled": self.labelled,
             "test": self.test,
         }
         if self.pixels:
-            return _fill(templates.PIXEL_MAIN, grid=_tuple(C_GRID), **shared)
+            return _fill(templates.PIXEL_MAIN, grid=_flat(C_GRID), **shared)
         if not self.trains:
             return _fill(templates.REUSE_MAIN, **shared)
         return _fill(
@@ -545,9 +728,34 @@ def _paragraph(sentence: str) -> str:
     return fill(sentence, WIDTH, initial_indent="    ", subsequent_indent="    ")
 
 
-def _tuple(values: Sequence[Any]) -> str:
-    inside = ", ".join(f'"{value}"' if isinstance(value, str) else f"{value!r}" for value in values)
-    return f"({inside},)" if len(values) == 1 else f"({inside})"
+def _flat(value: Any) -> str:
+    """A value as Python code on one line, with double quotes."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_flat(key)}: {_flat(one)}' for key, one in value.items())}}}"
+    if isinstance(value, tuple):
+        inside = ", ".join(_flat(one) for one in value)
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    return repr(value)
+
+
+def _literal(value: Any, before: int, indent: int = 0) -> str:
+    """A value as Python code, over as many lines as it takes; `before` characters stand on its first line."""
+    flat = _flat(value)
+    if before + len(flat) <= CODE_WIDTH - bool(indent) or not isinstance(value, (dict, tuple)):  # a comma follows
+        return flat
+    inner = " " * (indent + 4)
+    if isinstance(value, dict):
+        named = [(f"{_flat(key)}: ", one) for key, one in value.items()]
+    else:
+        named = [("", one) for one in value]
+    lines = "".join(f"{inner}{name}{_literal(one, indent + 4 + len(name), indent + 4)},\n" for name, one in named)
+    return f"{flat[0]}\n{lines}{' ' * indent}{flat[-1]}"
+
+
+def _rounded(rates: tuple[tuple[str, float], ...]) -> dict[str, float]:
+    return {name: float(f"{factor:.6g}") for name, factor in rates}
 
 
 def _whole(spec: DatasetSpec) -> str:
@@ -572,7 +780,7 @@ def _loader(role: str, spec: DatasetSpec) -> str:
     if _comes_from_file(spec):
         return _fill(templates.FILE_DATA, **values)
     if isinstance(spec.load, partial):
-        return _fill(templates.SOME_CLASSES_DATA, kept=_tuple(spec.load.args[1]), **values)
+        return _fill(templates.SOME_CLASSES_DATA, kept=_flat(spec.load.args[1]), **values)
     return _fill(templates.KERAS_DATA, **values)
 
 

@@ -45,11 +45,27 @@ VALIDATION = $validation  # a class of them, that the $setting is chosen on
 OBSERVED = $observed  # images a class that the engine watches the training on: kept out of the draw
 """
 
+OWN_STREAM = """\
+OWN_SEED = $own  # of the first weights of the network that the stages are copied from
+"""
+
 TRAINING_SETTINGS = """\
 BATCH_SIZE = $batch_size
 RATES = $rates  # learning rates to choose from
-# What happens, in order: optimiser steps, factor on the learning rate, stages that may not change.
-PHASES = ($phases)
+# What happens, in order: $what.
+PHASES = $phases
+"""
+
+PHASE_WORDS = "optimiser steps, factor on the learning rate, stages that may not change"
+LOW_RANK_WORDS = "optimiser steps and factor on the learning rate"
+CYCLE_WORDS = "steps, factor on the rate, what is frozen, factors of stages, the course of the rate"
+
+RANK = """\
+RANK = $rank  # columns of the thin matrices whose product is added to a kernel
+"""
+
+DISTILLATION = """\
+TEMPERATURE, WEIGHT = $temperature, $weight  # how soft the teacher's outputs are made, and what they count for
 """
 
 LOSS = """\
@@ -61,12 +77,22 @@ SOURCE_CLASSES = $source_classes
 """
 
 TRANSFERRED = """\
-TRANSFERRED = $transferred  # stages that start from the source's weights
+# Stages that start from $origin.
+TRANSFERRED = $transferred
 """
 
+FROM_THE_SOURCE = "the source's weights"
+FROM_ITS_OWN = "those of a network that was trained on the target's own labels"
+FROM_ITS_SCALE = "random weights of the same mean and spread as the source's"
+
 STAGE_RATES = """\
-STAGE_RATES = {  # further factors on the rate: what lies lower is more general, and moves less
-$factors}
+# Further factors on the rate: what lies lower is more general, and moves less.
+STAGE_RATES = $factors
+"""
+
+STAGES = """\
+# The network's stages, and the layer that ends each; the last one ends with the network.
+STAGES = $stages
 """
 
 SETTINGS_WORDS = "Everything that the experiment fixes. Change a number here and run the cells again."
@@ -78,11 +104,16 @@ NETWORK_WORDS = (
     "is loaded elsewhere."
 )
 SOURCE_WORDS = "What the network learned before: read from a file, or trained here first, which takes minutes."
+IMAGENET_WORDS = "What the network learned from ImageNet: downloaded by Keras, or read from a file."
 TRAINING_WORDS = "What is frozen, at what rate the rest learns, and the order of the batches."
 RUN_WORDS = "From the labelled images to the test accuracy. The test images are read once, at the end."
 
 CHECKPOINT_SETTING = """\
 CHECKPOINT = ""  # file of the source model's weights, from data/checkpoints; empty: it is trained here first
+"""
+
+WEIGHTS_SETTING = """\
+WEIGHTS = ""  # file of ImageNet weights without the output layers; empty: Keras downloads them
 """
 
 FILE_SETTING = """\
@@ -178,6 +209,12 @@ RESIZE = """\
     images = np.stack(resized).reshape(-1, $height, $width, $channels)
 """
 
+WRONG_RANGE = '''\
+def wrongly_scaled(images):
+    """The accident: pictures that `scaled` makes numbers from 0 to $most of, where the source learned from 0 to 1."""
+    return images $how np.float32(255)
+'''
+
 SCALED = '''\
 def scaled(images):
     """Bytes as numbers from 0 to 1: the range that the source's weights have learned from, for every image alike."""
@@ -244,7 +281,7 @@ def fit(model, images, labels, order, how="none", seed=0, done=0):
 # --- network ----------------------------------------------------------------------------------------------------------
 
 BUILD = '''\
-def build(classes):
+def $name(classes):
     """$backbone.
 
 $about
@@ -254,6 +291,78 @@ $about
 $stages    # Logits, not probabilities: the loss takes the softmax, which is safer with rounding.
     return keras.Model(inputs, layers.Dense(classes, name="head")(x))
 '''
+
+APPLICATION = '''\
+def network(side, weights=None):
+    """$backbone without its output layers, from pixels between 0 and 1.
+
+$about
+    """
+    pixels = keras.Input((side, side, 3))
+$scaling    return keras.applications.$constructor(
+        input_tensor=x,
+        input_shape=(side, side, 3),
+        include_top=False,
+        pooling="avg",
+        weights=weights,
+$arguments    )
+'''
+
+# What `preprocess_input` does to bytes, for pixels between 0 and 1.
+SCALINGS = {
+    "tf": """\
+    x = layers.Rescaling(2.0, offset=-1.0)(pixels)
+""",
+    "torch": """\
+    # The means and deviations of ImageNet's red, green and blue.
+    x = layers.Rescaling([1 / 0.229, 1 / 0.224, 1 / 0.225], [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])(pixels)
+""",
+    "caffe": """\
+    # Blue, green, red, each less its mean over ImageNet.
+    x = layers.Rescaling(255.0, offset=[-103.939, -116.779, -123.68])(keras.ops.flip(pixels, axis=-1))
+""",
+}
+
+CUT = '''\
+def stages(whole):
+    """Cut the network into one model a stage, so that a stage is loaded, frozen and trained by its name."""
+$calm    ends = [whole.input, *($end for end in list(STAGES.values())[:-1]), whole.output]
+    return [keras.Model(ends[at], ends[at + 1], name=name) for at, name in enumerate(STAGES)]
+'''
+
+CALM = """\
+    for layer in whole.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.9  # with Keras's .99 a short run ends before its statistics mean anything
+        elif isinstance(layer, layers.Dropout):
+            layer.rate = 0.0  # some of these networks drop whole branches, also in stages that are frozen
+"""
+
+END_BY_NAME = "whole.get_layer(end).output"
+END_BY_NUMBER = "end_of(whole, end)"
+
+END_OF = '''\
+def end_of(whole, end):
+    """Output of the layer of a name or, for "Add#3", of the third of a class: Keras numbers some names ever further."""
+    kind, _, number = end.partition("#")
+    if not number:
+        return whole.get_layer(end).output
+    return [one for one in whole.operations if type(one).__name__ == kind][int(number) - 1].output
+'''
+
+BUILD_OF_STAGES = '''\
+def build(classes):
+    """The network in its stages, with random weights and a new output layer."""
+    inputs = x = keras.Input($shape)
+    for stage in stages(network($side)):
+        x = stage(x)
+$scale    # Logits, not probabilities: the loss takes the softmax, which is safer with rounding.
+    return keras.Model(inputs, layers.Dense(classes, name="head")(x))
+'''
+
+UNIT_SIZE = """\
+    x = layers.Rescaling(1.0, name="unit_size")(x)
+"""
 
 CONV = """\
     x = layers.Conv2D($width, 3, padding="same", activation="relu", name="$name")(x)
@@ -320,6 +429,21 @@ def draw_first_weights(model, seed):
                 variable.assign(drawing.uniform(-limit, limit, variable.shape).astype("float32"))
 '''
 
+FIRST_WEIGHTS_BY_CHANNEL = '''\
+def draw_first_weights(model, seed):
+    """Random kernels from a stream for each stage, so that whatever is loaded elsewhere, the head starts alike."""
+    for layer in model.layers:
+        drawing = np.random.default_rng([seed, zlib.crc32(layer.name.encode())])
+        for variable in layer.weights:
+            if variable.path.endswith("kernel"):  # all others keep Keras's constants
+                # Each output of a depthwise convolution sees one channel.
+                seen = variable.shape[:2] if "depthwise" in variable.path else variable.shape[:-1]
+                fan_in, fan_out = int(np.prod(seen)), variable.shape[-1]
+                # He et al. 2015 before a ReLU, Glorot & Bengio 2010 before the softmax.
+                limit = np.sqrt(6 / (fan_in + fan_out if layer.name == "head" else fan_in))
+                variable.assign(drawing.uniform(-limit, limit, variable.shape).astype("float32"))
+'''
+
 # --- the source model -------------------------------------------------------------------------------------------------
 
 LOAD_CHECKPOINT = '''\
@@ -330,6 +454,13 @@ def load_checkpoint(path):
         for name in file.files:
             weights.setdefault(name.rpartition(".")[0], []).append(file[name])
     return weights
+'''
+
+LOAD_IMAGENET = '''\
+def load_imagenet(path):
+    """What the network has learned from ImageNet, by stage; the size of the pictures changes no weight."""
+    whole = network($side, weights=path or "imagenet")
+    return {stage.name: stage.get_weights() for stage in stages(whole)}
 '''
 
 PRETRAIN = '''\
@@ -371,11 +502,122 @@ def freeze(model, frozen):
     """Say what training may change. It counts from the next `compile` on."""
     for layer in model.layers:
         layer.trainable = layer.name not in frozen
-        # Normalisation is frozen by name. Where it is trainable, `fit` moves its running statistics with every batch,
-        # even if the block was called with `training=False`: Keras 3 passes on what the outer model was called with.
-        for inner in getattr(layer, "layers", ()):
+$why        for inner in getattr(layer, "layers", ()):
             if isinstance(inner, layers.BatchNormalization):
                 inner.trainable = $learns
+$drift'''
+
+BY_NAME = """\
+        # Normalisation is frozen by name. Where it is trainable, `fit` moves its running statistics with every batch,
+        # even if the block was called with `training=False`: Keras 3 passes on what the outer model was called with.
+"""
+
+LEARNS_ALWAYS = """\
+        # Normalisation learns, and moves its running statistics, in frozen stages too: so fastai has it.
+"""
+
+DRIFTS = """\
+        # The accident: gains and offsets are frozen like all weights, but normalisation itself is not, so `fit` moves
+        # its running statistics with every batch.
+"""
+
+ONLY_STATISTICS = """\
+                inner.gamma.trainable = inner.beta.trainable = layer.name not in frozen
+"""
+
+LOW_RANK = '''\
+def add_low_rank(model):
+    """Fix all stages and add to each kernel a product of two thin matrices, which is what learns (Hu et al. 2022)."""
+    for layer in model.layers:
+        if layer.name == "head":
+            continue
+        for inner in getattr(layer, "layers", [layer]):
+            if isinstance(inner, layers.BatchNormalization):
+                inner.trainable = False  # or it would move its running statistics
+                continue
+            if hasattr(inner, "enable_lora") and inner.weights:
+                inner.enable_lora(RANK)
+            for variable in inner.trainable_variables:  # Keras leaves biases to learn: the paper does not
+                variable.trainable = variable.name.startswith("lora")
+    added = [variable for variable in model.trainable_variables if variable.name.startswith("lora")]
+    for place, variable in enumerate(added):
+        # The first factor is random and the second zero: so the product starts at nothing.
+        if variable.name.endswith("_a"):
+            drawing = np.random.default_rng([SEED, zlib.crc32(b"lora_"), place])
+            limit = np.sqrt(6 / np.prod(variable.shape[:-1]))
+            variable.assign(drawing.uniform(-limit, limit, variable.shape).astype("float32"))
+'''
+
+SAME_SCALE = '''\
+def draw_same_scale(model, source):
+    """Normal weights with the mean and the spread of each of the source's kernels: its scale, nothing it learned."""
+    for name in TRANSFERRED:
+        drawing = np.random.default_rng([SEED, zlib.crc32(name.encode()), 5])
+        layer = model.get_layer(name)
+        layer.set_weights(
+            [
+                drawing.normal(old.mean(), old.std(), old.shape).astype("float32") if old.ndim > 1 else fresh
+                for fresh, old in zip(layer.get_weights(), source[name], strict=True)
+            ]
+        )
+'''
+
+SCALE_FEATURES = '''\
+def scale_features(model, images):
+    """Bring the features to unit size.
+
+    Statistics that fit no data make random features huge or next to nothing, and no head learns from such numbers.
+    """
+    unit = model.get_layer("unit_size")
+    seen = keras.Model(model.input, unit.input).predict(scaled(images), verbose=0)
+    unit.scale = 1 / max(float(np.sqrt(np.square(seen).mean())), 1e-12)
+'''
+
+RECALIBRATE = '''\
+def recalibrate(model, images, order):
+    """Measure the running statistics anew, as plain means over some batches of the images that were trained on."""
+    inside = [inner for layer in model.layers for inner in getattr(layer, "layers", ())]
+    moving = [inner for inner in inside if isinstance(inner, layers.BatchNormalization) and inner.trainable]
+    for count, rows in enumerate(order, start=1):
+        for layer in moving:
+            layer.momentum = (count - 1) / count
+        model(scaled(images[rows]), training=True)
+'''
+
+TRAIN_WHOLE = '''\
+def $name(${first}images, labels, rows, rate):
+    """$sentence
+
+    The same rows of the labelled images as those that the arm learns from, and as many steps.
+    """
+    model = build(CLASSES)
+    draw_first_weights(model, $seed)
+$load$freeze    order = rows[batch_order(len(rows), BATCH_SIZE, sum(phase["steps"] for phase in PHASES), SEED)]
+    model.compile(optimizer_for(model, rate), LOSS)
+$built    fit(model, images, labels, order$changes)
+$recalibrate    return $result
+'''
+
+TEACHER = "The teacher: the source's network with a new head, everything trained."
+ITS_OWN = "Weights by stage of the same network, trained on the target's own labels from other first weights."
+
+ALL_LEARNS = """\
+    freeze(model, ())
+"""
+
+DISTILLED = '''\
+def distilled(truth, logits):
+    """Learn from the labels and from a teacher's outputs (Hinton et al. 2015); a row is a label and those outputs."""
+    taught = truth[:, 1:] / TEMPERATURE
+    apart = keras.ops.softmax(taught) * (keras.ops.log_softmax(taught) - keras.ops.log_softmax(logits / TEMPERATURE))
+    soft = TEMPERATURE**2 * keras.ops.mean(keras.ops.sum(apart, axis=-1))
+    return (1 - WEIGHT) * LOSS(truth[:, 0], logits) + WEIGHT * soft
+
+
+def with_outputs(labels, teacher, images):
+    """Labels with the teacher's outputs for the same pictures, numbers from 0 to 1, beside them."""
+    outputs = teacher.predict(images, batch_size=256, verbose=0)
+    return np.concatenate([labels[:, None], outputs], axis=1).astype("float32")
 '''
 
 ADAM = '''\
@@ -384,12 +626,41 @@ def optimizer_for(model, rate):
     return keras.optimizers.Adam(rate)
 '''
 
+CYCLED_ADAMS = '''\
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that rises and falls along two half cosines (Smith 2018)."""
+
+    def __init__(self, highest, steps, rise, start, end):
+        self.highest, self.steps, self.rise, self.start, self.end = highest, steps, rise, start, end
+
+    def __call__(self, step):
+        """The rate of a step; the first rate is the highest divided by `start`, the last divided by `end`."""
+        position = keras.ops.cast(step, "float32") / self.steps
+        fallen = (position - self.rise) / (1 - self.rise)
+        up = 1 / self.start + (1 - 1 / self.start) * (1 - keras.ops.cos(np.pi * position / self.rise)) / 2
+        down = 1 / self.end + (1 - 1 / self.end) * (1 + keras.ops.cos(np.pi * fallen)) / 2
+        return self.highest * keras.ops.where(position < self.rise, up, down)
+
+
+def optimizer_for(model, rate, phase):
+    """A new Adam for each stage, at the stage's own rate, which rises and falls over the phase."""
+
+    def adam(factor):
+        return keras.optimizers.Adam(OneCycle(rate * phase["rate"] * factor, phase["steps"], **phase["cycle"]))
+
+    head = adam(1.0)
+    by_stage = {name: adam(factor) for name, factor in phase["stage_rates"].items()}
+    # By all weights of a stage: a stage that is frozen hands out none, also where its normalisation learns.
+    chosen = {id(one): by_stage.get(layer.name, head) for layer in model.layers for one in layer.weights}
+    return keras.optimizers.MultiOptimizer(lambda variable: chosen[id(variable)])
+'''
+
 ADAMS = '''\
 def optimizer_for(model, rate):
     """A new Adam for each stage, at the stage's own rate."""
     head = keras.optimizers.Adam(rate)
-    stages = {name: keras.optimizers.Adam(rate * factor) for name, factor in STAGE_RATES.items()}
-    chosen = {id(one): stages.get(layer.name, head) for layer in model.layers for one in layer.trainable_variables}
+    by_stage = {name: keras.optimizers.Adam(rate * factor) for name, factor in STAGE_RATES.items()}
+    chosen = {id(one): by_stage.get(layer.name, head) for layer in model.layers for one in layer.trainable_variables}
     return keras.optimizers.MultiOptimizer(lambda variable: chosen[id(variable)])
 '''
 
@@ -403,20 +674,79 @@ $source_line        images: The labelled images.
         rows: Rows to train on.
         rate: Learning rate of the head.
     """
-    model = build(CLASSES)
+$teacher    model = $build(CLASSES)
     draw_first_weights(model, FIRST_SEED)
-$load$pull    order = rows[batch_order(len(rows), BATCH_SIZE, sum(phase["steps"] for phase in PHASES), SEED)]
-    done = 0
+$load$prepare    order = rows[batch_order(len(rows), BATCH_SIZE, sum(phase["steps"] for phase in PHASES), SEED)]
+$targets    done = 0
     for phase in PHASES:
+$compile        fit(model, images, $truth, order[done : done + phase["steps"]]$changes)
+        done += phase["steps"]
+$recalibrate    return model
+'''
+
+COMPILE = """\
         freeze(model, phase["frozen"])
         # Compile after every change of what is frozen. `fit` traces the network once, with the flags of that moment:
         # without this line Keras on TensorFlow goes on training what it trained before, and says nothing. And with a
         # fresh optimiser: an old one knows neither the new weights nor the new rate, only the moments of the old.
-        model.compile(optimizer_for(model, rate * phase["rate"]), LOSS)
-        fit(model, images, labels, order[done : done + phase["steps"]]$changes)
-        done += phase["steps"]
-    return model
-'''
+        model.compile($optimizer, $loss)
+$built"""
+
+COMPILE_LOW_RANK = """\
+        # Compile after every change of what is trained: `fit` traces the network with the flags of that moment.
+        model.compile($optimizer, $loss)
+$built"""
+
+COMPILE_ONCE = """\
+        freeze(model, phase["frozen"])
+        if not done:
+            # The accident: later phases need this line too. `fit` has traced the network with the first phase's flags:
+            # Keras on TensorFlow goes on training what it trained then, at the same rate, and says nothing.
+            model.compile($optimizer, $loss)
+$built"""
+
+BUILT = """\
+# Or `fit` would trace this deep network twice: to make the optimiser's variables, and to train.
+model.optimizer.build(model.trainable_variables)
+"""
+
+LOAD_OWN = """\
+    own = trained_on_its_own(images, labels, rows, rate)
+    for name in TRANSFERRED:
+        model.get_layer(name).set_weights(own[name])
+"""
+
+LOAD_SAME_SCALE = """\
+    draw_same_scale(model, source)
+"""
+
+ADD_LOW_RANK = """\
+    add_low_rank(model)
+"""
+
+SCALE_RANDOM = """\
+    scale_features(model, images[VALIDATION * CLASSES :])
+"""
+
+LEARN_FROM = """\
+    teacher = fine_tuned(source, images, labels, rows, rate)
+"""
+
+WITH_OUTPUTS = """\
+    truth = with_outputs(labels, teacher, scaled(images))
+"""
+
+WITH_OUTPUTS_OF_CHANGED = """\
+    # Every picture as often as it is seen, changed as it then is: so the teacher sees what the student sees.
+    seen = order.reshape(-1)
+    images, order = changed(images[seen], "$how", SEED, first=0), np.arange(len(seen)).reshape(order.shape)
+    truth = with_outputs(labels[seen], teacher, scaled(images))
+"""
+
+MEASURE_ANEW = """\
+    # Every row about twice.
+    recalibrate(model, images, order[: max(8, 2 * -(-len(rows) // BATCH_SIZE))])
+"""
 
 LOAD_STAGES = """\
     for name in TRANSFERRED:
@@ -454,7 +784,7 @@ def choose_rate(${first}images, labels):
     losses = {}
     for rate in RATES:
         model = train(${first}images, labels, np.arange(count, len(labels)), rate)
-        loss = model.evaluate(scaled(images[:count]), labels[:count], verbose=0)
+        loss = float(LOSS(labels[:count], model.predict(scaled(images[:count]), verbose=0)))
         losses[rate] = loss if np.isfinite(loss) else np.inf
         print(f"learning rate {rate:g}: loss {loss:.4f} on the validation part")
     return min(losses, key=losses.get)
@@ -464,6 +794,14 @@ ACCURACY = '''\
 def accuracy(model, images, labels):
     """Share of images whose largest output is their class's."""
     outputs = model.predict(scaled(images), batch_size=256, verbose=0)
+    return float((outputs.argmax(axis=1) == labels).mean())
+'''
+
+ACCURACY_IN_PARTS = '''\
+def accuracy(model, images, labels):
+    """Share of images whose largest output is their class's; in parts, as numbers they take four times the memory."""
+    parts = np.array_split(images, -(-len(images) // 1000))
+    outputs = np.concatenate([model.predict(scaled(part), batch_size=64, verbose=0) for part in parts])
     return float((outputs.argmax(axis=1) == labels).mean())
 '''
 
@@ -488,12 +826,24 @@ SOURCE_OPTION = """\
     parser.add_argument("checkpoint", nargs="?", help="the source model's weights; without, it is trained here first")
 """
 
+WEIGHTS_OPTION = """\
+    parser.add_argument("weights", nargs="?", help="file of ImageNet weights; without, Keras downloads them")
+"""
+
+NAMED_WEIGHTS_OPTION = """\
+    parser.add_argument("weights", help="file of the weights, which the engine read from $file")
+"""
+
 FILE_OPTION = """\
     parser.add_argument("--$role-data", required=$required, metavar="FILE.npz", help="images and labels of the $role")
 """
 
 GET_SOURCE = """\
     source = load_checkpoint(given.checkpoint) if given.checkpoint else pretrain($arguments)
+"""
+
+GET_IMAGENET = """\
+    source = load_imagenet(given.weights)
 """
 
 AGAIN = """\
