@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import zlib
 from contextlib import contextmanager
@@ -114,6 +113,8 @@ class _Task:
     x_test: NDArray[np.uint8]
     y_test: NDArray[np.int64]
     adaptation: str
+    sha256: str
+    """Hash of the images as this arm has them."""
     drawn: NDArray[np.int64] | None
     """Rows of the training images that are the test images, where each seed draws its own."""
 
@@ -124,13 +125,6 @@ class _Task:
     @property
     def name(self) -> str:
         return f"{self.sha256}/{self.shape}"
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the images as this arm has them: another draw of the test images gives another."""
-        if self.drawn is None:
-            return self.dataset.sha256
-        return hashlib.sha256(self.dataset.sha256.encode() + self.drawn.tobytes()).hexdigest()
 
     def test_images(self, at: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Some test images as they are in the dataset."""
@@ -145,7 +139,7 @@ def _task(source: str, target: str, shape: Shape, seed: int | None) -> _Task:
     dataset = load(target)
     test = tested(dataset, seed or 0)
     adaptation = describe_adaptation(dataset.spec.shape, shape)
-    return _Task(dataset, shape, adapt(test.images, shape), test.labels, adaptation, test.rows)
+    return _Task(dataset, shape, adapt(test.images, shape), test.labels, adaptation, test.sha256, test.rows)
 
 
 @lru_cache(maxsize=24)

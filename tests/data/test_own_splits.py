@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tlcore import inside
 from tlcore.archive import Archive
+from tlcore.arm import run_arm
 from tlcore.data import get_dataset, load, own
 from tlcore.data.adapt import adapt
 from tlcore.data.labels import draw_test, split_labels
@@ -161,6 +162,18 @@ def test_what_was_run_can_be_read_after_the_pictures_are_gone() -> None:
     load.cache_clear()
     with pytest.raises(UserError, match="deleted or are on another machine"):
         load(found.name)
+
+
+def test_a_finished_arm_is_found_again(tmp_path: Path) -> None:
+    mine = pictures(12)
+    experiment = Experiment.of(
+        source="mnist", target=mine.name, strategies=("scratch", "pixel_baseline"), labels_per_class=3, seeds=2
+    )
+    kept = Archive(tmp_path / "arms")
+    for seed in (0, 1):
+        kept.keep(run_arm(experiment, "pixel_baseline", seed))
+    found = [kept.find(experiment, "pixel_baseline", seed) for seed in (0, 1)]
+    assert [record.seed for record in found if record] == [0, 1]
 
 
 def test_own_pictures_are_no_source_and_are_never_listed() -> None:

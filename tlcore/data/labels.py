@@ -68,12 +68,14 @@ class Tested:
     Args:
         images: The test images as they are in the dataset.
         labels: Their labels.
+        sha256: Hash of the images as this seed has them: another draw of the test images gives another.
         rows: Their rows among the training images, where each seed draws its own; None where they are apart.
         overlap: Test images over the others where each seed draws its own, for the intervals; 0 with a fixed test set.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    sha256: str
     rows: NDArray[np.int64] | None = None
     overlap: float = 0.0
 
@@ -89,10 +91,11 @@ def tested(dataset: Dataset, seed: int) -> Tested:
         The images.
     """
     if not dataset.spec.by_seed:
-        return Tested(dataset.x_test, dataset.y_test)
+        return Tested(dataset.x_test, dataset.y_test, dataset.sha256)
     rows = draw_test(dataset, seed)
     others = max(len(dataset.y_train) - len(rows), 1)
-    return Tested(dataset.x_train[rows], dataset.y_train[rows], rows, len(rows) / others)
+    drawn = hashlib.sha256(dataset.sha256.encode() + rows.tobytes()).hexdigest()
+    return Tested(dataset.x_train[rows], dataset.y_train[rows], drawn, rows, len(rows) / others)
 
 
 def _whole_groups(
