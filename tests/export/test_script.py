@@ -12,6 +12,7 @@ import sys
 from contextlib import redirect_stdout
 from functools import lru_cache
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlparse
 
@@ -19,12 +20,14 @@ import keras
 import numpy as np
 import pytest
 
+from tests.data.test_own_splits import pictures
 from tests.export.test_models import MOBILE
 from tests.test_train import made_up
 from tlcore import kept_weights
 from tlcore.arm import C_GRID, OWN_SEED, run_arm
 from tlcore.cli import main
 from tlcore.data import DATASETS, load
+from tlcore.data.labels import draw_test, split_labels
 from tlcore.errors import UserError
 from tlcore.experiment import Experiment, fits
 from tlcore.export import script as exported
@@ -180,6 +183,28 @@ def test_data_that_only_the_engine_has_come_from_a_file(tmp_path: Path) -> None:
     np.savez(file, x_train=data.x_train, y_train=data.y_train, x_test=data.x_test, y_test=data.y_test)
     found = accuracy_of(text, tmp_path, "--target-data", str(file))
     assert found == pytest.approx(run_arm(experiment, "scratch", 0).test_accuracy, abs=TOLERANCE)
+
+
+def test_own_pictures_come_from_a_file_for_the_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written by the code that the script itself holds."""
+    monkeypatch.setenv("TLCORE_HOME", str(tmp_path / "home"))
+    load.cache_clear()
+    experiment = BASE.model_copy(update={"target": pictures(12).name, "steps": 6})
+    text = script(experiment, "fine_tune_all", 3)
+    names = functions_of(text)
+    assert names["load_target"].__doc__ is not None
+    code = names["load_target"].__doc__.partition("where the pictures are:")[2]
+    monkeypatch.chdir(tmp_path)
+    exec(dedent(code), {"numpy": np})
+    file = str(tmp_path / f"{experiment.target}.npz")
+    record = run_arm(experiment, "fine_tune_all", 3)
+    found, _ = run_here(text, [str(CHECKPOINT), "--target-data", file], monkeypatch)
+    x_train, y_train, _, y_test = names["load_target"](file)
+    data = load(experiment.target)
+    split = split_labels(data, 5, experiment.validation_per_class, 3, draw_test(data, 3))
+    np.testing.assert_array_equal(x_train[names["draw_labels"](y_train)], data.x_train[split.labelled])
+    assert found == pytest.approx(record.test_accuracy, abs=max(TOLERANCE, 1.01 / len(y_test)))
+    load.cache_clear()
 
 
 # --- what a script builds and freezes, without training it ------------------------------------------------------------

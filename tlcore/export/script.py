@@ -6,7 +6,7 @@ Importing this module does not import Keras, so that a page can offer the script
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from string import Template
@@ -160,6 +160,8 @@ class _Script:
         self.network = get_backbone(self.backbone.student) if self.recipe.small else self.backbone
         self.batch = "batch" in {self.network.normalization, self.backbone.normalization if taught else ""}
         self.target = get_dataset(experiment.target)
+        if self.target.by_seed:  # its title is somebody's own words, which have no place in code
+            self.target = replace(self.target, title="Own pictures")
         self.pixels = self.recipe.learner == "pixels"
         self.trains = bool(self.recipe.phases)
         self.transfers = self.recipe.needs_source
@@ -335,7 +337,8 @@ class _Script:
                     classes=len(self.target.classes),
                     labels=self.experiment.labels_per_class,
                     validation=self.experiment.validation_per_class,
-                    observed=self.target.observation_per_class,
+                    observed=0 if self.target.by_seed else self.target.observation_per_class,
+                    out_of="the file" if self.target.by_seed else "the draw",
                     setting="penalty's strength" if self.pixels else "learning rate",
                 )
             )
@@ -410,7 +413,7 @@ class _Script:
     def _data(self) -> list[str]:
         needs_shape = any(_whole(spec) in FROM_KERAS for spec in self.roles.values())
         parts = [templates.AS_IMAGES] if needs_shape else []
-        parts += [_loader(role, spec) for role, spec in self.roles.items()]
+        parts += [self._by_seed() if spec.by_seed else _loader(role, spec) for role, spec in self.roles.items()]
         if self.adapts:
             parts.append(self._adaptation())
         if self.recipe.input_scale > 1:
@@ -421,6 +424,19 @@ class _Script:
         if self.trains or self.pixels:
             parts.append(templates.DRAW)
         return parts
+
+    def _by_seed(self) -> str:
+        """The function that reads a target whose seeds draw their own test pictures; no source is one."""
+        return _fill(
+            templates.SEED_FILE_DATA,
+            role="target",
+            name=self.target.name,
+            title=self.target.title,
+            sentence=_paragraph(self.target.sentence),
+            seed=self.seed,
+            labels=self.experiment.labels_per_class,
+            validation=self.experiment.validation_per_class,
+        )
 
     def _adaptation(self) -> str:
         have, want = self.target.shape, self.experiment.shape

@@ -42,7 +42,7 @@ BUDGET_SETTINGS = """\
 CLASSES = $classes
 LABELS = $labels  # labelled target images a class; nothing else of the target is learned from
 VALIDATION = $validation  # a class of them, that the $setting is chosen on
-OBSERVED = $observed  # images a class that the engine watches the training on: kept out of the draw
+OBSERVED = $observed  # images a class that the engine watches the training on: kept out of $out_of
 """
 
 OWN_STREAM = """\
@@ -158,6 +158,27 @@ $sentence
         from tlcore.data import load
         d = load("$name")
         numpy.savez("$name.npz", x_train=d.x_train, y_train=d.y_train, x_test=d.x_test, y_test=d.y_test)
+    """
+    with np.load(path) as file:
+        return tuple(file[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+'''
+
+SEED_FILE_DATA = '''\
+def load_$role(path):
+    """$title.
+
+$sentence
+
+    There are no test pictures apart: each seed draws its own. This writes this seed's file, where the pictures are:
+
+        from tlcore.data import load
+        from tlcore.data.labels import draw_test, split_labels
+        d = load("$name")
+        test = draw_test(d, $seed)
+        watched = split_labels(d, $labels, $validation, $seed, test).observation
+        rest = numpy.setdiff1d(numpy.arange(len(d.y_train)), [*test, *watched])
+        x, y = d.x_train, d.y_train
+        numpy.savez("$name.npz", x_train=x[rest], y_train=y[rest], x_test=x[test], y_test=y[test])
     """
     with np.load(path) as file:
         return tuple(file[name] for name in ("x_train", "y_train", "x_test", "y_test"))
