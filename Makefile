@@ -3,6 +3,7 @@
 # make setup  only prepare .venv                                 (GPU=1 for TensorFlow with CUDA)
 # make bench  measure the figures of the README                  make record  measure the recorded comparisons again
 # make docs   the engine's reference, in docs/api              make screenshots   pictures of every page
+# make drawings   pictures of the recorded figures, which pages show before Plotly is loaded: after every `make record`
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 
-.PHONY: setup run test check unit pages bench record docs screenshots format clean
+.PHONY: setup run test check unit pages bench record docs screenshots drawings format clean
 
 setup: $(VENV)/.ready$(if $(GPU),-gpu)
 
@@ -77,3 +78,7 @@ clean:
 screenshots: $(VENV)/.ready-dev
 	sh tests/browser/install_chromium.sh
 	$(BIN)/python -m docs.screenshots $(ARGS)
+
+drawings: $(VENV)/.ready-dev
+	sh tests/browser/install_chromium.sh
+	$(BIN)/python -m docs.drawings $(ARGS)

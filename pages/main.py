@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.shared.drawings import STYLE
 from pages.shared.host import is_dark, plain_errors
 from pages.shared.lab import lab_page
 from tlcore.lessons import lessons
@@ -13,7 +14,7 @@ DARK = """
 button[data-testid="stBaseButton-primary"] { background-color: #17639B !important; border-color: #17639B !important }
 [data-selected="true"] p, [data-selected="true"] span { color: #D5EAF8 !important }
 """
-st.html(f"<style>{CONTRAST}{DARK if is_dark() else ''}</style>")
+st.html(f"<style>{CONTRAST}{DARK if is_dark() else ''}{STYLE}</style>")
 page = st.navigation(
     {
         "": [st.Page("start.py", title="Start", icon=":material/home:", default=True)],

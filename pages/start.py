@@ -49,7 +49,7 @@ for column, name in zip(st.columns(2, gap="large"), ("cars_to_trucks", "mnist_to
         transfer = [item for item in comparison.comparisons if views.is_transfer(item)]
         controls = [item for item in comparison.comparisons if not views.is_transfer(item)]
         show_verdicts(transfer, comparison.experiment)
-        show_differences(transfer, comparison.experiment, name)
+        show_differences(transfer, comparison.experiment, f"start-{name}", recorded=True)
         if st.button("Run it yourself", type="secondary", icon=":material/play_arrow:", key=f"run-{name}"):
             st.switch_page("compare.py", query_params=comparison.experiment.to_query())
         with st.expander("The controls, and where these numbers come from"):

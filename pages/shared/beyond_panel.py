@@ -61,7 +61,8 @@ def show_task(task: Task) -> None:
     st.markdown("\n".join(f"- {line}" for line in said))
     st.markdown(f"##### {task.score}")
     st.caption("Dot: one seed. Diamond and bar: mean and 95 % interval. Dotted: the best answer without looking.")
-    show_figure(lambda: beyond_figure(found), (task.name, found.scores), f"beyond-{task.name}", " ".join(said))
+    content = (task.name, found.scores)
+    show_figure(lambda: beyond_figure(found), content, f"beyond-{task.name}", " ".join(said), recorded=True)
     if any(one.examples for one in found.scores):
         _show_answers(found)
     fold(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from pages.shared import drawings
 from pages.shared.host import is_dark
 
 if TYPE_CHECKING:
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
 LIVE_HEIGHT = 460
 
 
-def show_figure(make: Callable[[], go.Figure], content: object, key: str, alt: str, *, zoom: bool = False) -> None:
+def show_figure(
+    make: Callable[[], go.Figure],
+    content: object,
+    key: str,
+    alt: str,
+    *,
+    zoom: bool = False,
+    recorded: bool = False,
+) -> None:
     """Show a finished result.
 
     Args:
@@ -26,14 +35,37 @@ def show_figure(make: Callable[[], go.Figure], content: object, key: str, alt: s
         key: Unique on the page.
         alt: What it shows, numbers included.
         zoom: Whether there is something to zoom into; without it a finger on the chart scrolls the page.
+        recorded: Whether it comes with the project: then a picture of it is shown until somebody points at the chart.
     """
+    figure = _drawn(key, repr(content), ink_of_page(), make)
+    if recorded:
+        name = _drawing_name(key, repr(content), ink_of_page(), figure)
+        exploring = st.session_state.get(f"{key}-explored", False)
+        if not exploring and (picture := drawings.drawing(name, alt)):
+            st.html(picture)
+            st.button(
+                "Explore this chart",
+                key=f"{key}-explore",
+                type="tertiary",
+                icon=":material/ads_click:",
+                on_click=st.session_state.update,
+                args=({f"{key}-explored": True},),
+            )
+            return
+        with st.container(key=f"drawing-{name}"):  # by which `make drawings` finds it
+            _show_plotly(figure, key, alt, zoom=zoom)
+        return
+    _show_plotly(figure, key, alt, zoom=zoom)
+
+
+def _show_plotly(figure: go.Figure, key: str, alt: str, *, zoom: bool) -> None:
     config: dict[str, Any] = {
         "displaylogo": False,
         "displayModeBar": "hover" if zoom else False,
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
         "scrollZoom": False,
     }
-    st.plotly_chart(_drawn(key, repr(content), ink_of_page(), make), key=key, config=config, alt=alt)
+    st.plotly_chart(figure, key=key, config=config, alt=alt)
 
 
 @st.cache_resource(max_entries=300, show_spinner=False)
@@ -43,6 +75,11 @@ def _drawn(key: str, content: str, ink: str, _make: Callable[[], go.Figure]) -> 
     Kept as a figure and not as plain values, for those Streamlit has Plotly check again at every rerun.
     """
     return inked(_make(), ink)
+
+
+@st.cache_resource(max_entries=300, show_spinner=False)
+def _drawing_name(key: str, content: str, ink: str, _figure: go.Figure) -> str:
+    return drawings.name_of(key, _figure)
 
 
 def fold(label: str, key: str, show: Callable[[], object], *, icon: str | None = None) -> None:

@@ -30,7 +30,7 @@ def show_recipe(key: str) -> None:
         f":violet-badge[:material/history: recorded] {recipe.created.day} {recipe.created:%B %Y}, {where.machine}"
     )
     words = recipe_sentences(recipe)
-    show_figure(lambda: recipe_figure(recipe), recipe.created, f"{key}-recipe", " ".join(words))
+    show_figure(lambda: recipe_figure(recipe), recipe.created, f"{key}-recipe", " ".join(words), recorded=True)
     st.caption(
         "Points: mean test accuracy with its 95 % interval over seeds. Bars: seconds of training, tests left out."
     )

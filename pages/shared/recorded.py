@@ -63,7 +63,7 @@ def show_recorded(name: str, key: str) -> None:
     if isinstance(found, Comparison):
         transfer = [item for item in found.comparisons if views.is_transfer(item)]
         show_verdicts(transfer or list(found.comparisons), found.experiment)
-        show_differences(transfer or list(found.comparisons), found.experiment, f"{key}-{name}")
+        show_differences(transfer or list(found.comparisons), found.experiment, f"{key}-{name}", recorded=True)
         fold(
             "Accuracies, controls, and where these numbers come from",
             f"{key}-{name}-more",
@@ -106,14 +106,16 @@ def _show_several(found: Recorded, key: str) -> None:
         said = views.sweep_sentence(found)
         st.markdown(f"**{said}**")
         st.caption("Line: mean test accuracy over the seeds; bars: 95 % intervals.")
-        show_figure(lambda: views.study_figure(found), (key, len(found.records)), f"{key}-figure", said)
+        content = (key, len(found.records))
+        show_figure(lambda: views.study_figure(found), content, f"{key}-figure", said, recorded=True)
         said = "Mean accuracy and difference by value."
         _fold_table(lambda: views.sweep_summary(found), found.records, key, said)
         return
     if isinstance(found, Estimate):
         st.caption("A score is worth something if sources that score higher gain more: τ = 1 is the same order.")
         said = views.estimate_sentence(found)
-        show_figure(lambda: views.estimate_figure(found), (key, len(found.records)), f"{key}-figure", said)
+        content = (key, len(found.records))
+        show_figure(lambda: views.estimate_figure(found), content, f"{key}-figure", said, recorded=True)
         st.markdown(f"{said}\n\n{views.gains_sentence(found)}")
         fold(
             "Every score of every source",
@@ -124,7 +126,8 @@ def _show_several(found: Recorded, key: str) -> None:
     assert not isinstance(found, Comparison)
     sentences = [cell.sentence() for cell in found.cells]
     st.markdown("\n".join(f"- {one}" for one in sentences))
-    show_figure(lambda: views.scenario_figure(found), (key, len(found.records)), f"{key}-figure", " ".join(sentences))
+    content = (key, len(found.records))
+    show_figure(lambda: views.scenario_figure(found), content, f"{key}-figure", " ".join(sentences), recorded=True)
     _fold_table(found.table, found.records, key, "One row a scenario.")
 
 

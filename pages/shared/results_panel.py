@@ -35,7 +35,9 @@ def show_accuracy(records: Sequence[RunRecord], key: str) -> None:
     show_figure(lambda: views.accuracy_figure(records), scores, f"{key}-accuracy", views.accuracy_sentence(records))
 
 
-def show_differences(comparisons: Sequence[PairedComparison], experiment: Experiment, key: str) -> None:
+def show_differences(
+    comparisons: Sequence[PairedComparison], experiment: Experiment, key: str, *, recorded: bool = False
+) -> None:
     """Show the paired differences."""
     baseline = views.title_of(comparisons[0].baseline) if comparisons else ""
     st.markdown(f"##### Difference from “{baseline}”")
@@ -44,7 +46,13 @@ def show_differences(comparisons: Sequence[PairedComparison], experiment: Experi
         "for itself: of twenty differences that are nothing but chance, about one misses zero."
     )
     sentences = views.verdict_sentences(comparisons, experiment)
-    show_figure(lambda: views.differences_figure(comparisons), comparisons, f"{key}-differences", " ".join(sentences))
+    show_figure(
+        lambda: views.differences_figure(comparisons),
+        comparisons,
+        f"{key}-differences",
+        " ".join(sentences),
+        recorded=recorded,
+    )
 
 
 def show_results(
