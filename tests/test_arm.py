@@ -589,7 +589,7 @@ def test_few_images_of_many_pixels_give_the_same_logistic_regression(classes: in
     plain = LogisticRegression(C=c, max_iter=10_000, tol=1e-8).fit(x.astype(np.float64), y)
     ours, seen = arm.fit_pixels(x, y, c), rng.random((50, arm.WIDE), dtype=np.float32)
     assert ours.coef_.shape == plain.coef_.shape
-    assert np.allclose(ours.predict_proba(seen), plain.predict_proba(seen), atol=1e-4)
+    assert np.allclose(ours.predict_proba(seen), plain.predict_proba(seen), atol=2e-4)
     assert ours.score(x, y) == plain.score(x, y)
 
 

@@ -769,7 +769,7 @@ def fit_pixels(x: NDArray[np.float32], y: NDArray[np.int64], c: float) -> Logist
     # The best weights are a sum of the images, for the penalty is on their length alone (Schölkopf et al. 2001,
     # representer theorem): large pictures are fitted among those sums, a hundred numbers in place of tens of thousands.
     basis, coordinates = np.linalg.qr(x.T)
-    fitted = LogisticRegression(C=c, max_iter=1000, tol=1e-8).fit(coordinates.T.astype(np.float64), y)
+    fitted = LogisticRegression(C=c, max_iter=10_000, tol=1e-7).fit(coordinates.T.astype(np.float64), y)
     fitted.coef_ = fitted.coef_ @ basis.T
     fitted.n_features_in_ = x.shape[1]
     return fitted
