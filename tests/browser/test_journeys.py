@@ -65,9 +65,12 @@ def test_start_shows_recorded_results_and_leads_to_compare(app: App, visitor: Vi
     expect(page.get_by_text("recorded").first).to_be_visible()
     begin = time.monotonic()
     page.reload()
-    expect(page.locator(".js-plotly-plot").nth(1)).to_be_visible()
+    expect(page.locator("img.drawing-wide").nth(1)).to_be_visible()
     # The page says two seconds; this machine may be training for other tests meanwhile.
     assert time.monotonic() - begin < 10
+    expect(page.locator("img.drawing-phone").first).to_be_hidden()
+    page.get_by_role("button", name="Explore this chart").first.click()
+    expect(page.locator(".js-plotly-plot")).to_be_visible()
     no_traceback(page)
     page.get_by_role("link", name=re.compile("Run it yourself")).or_(
         page.get_by_role("button", name=re.compile("Run it yourself"))
