@@ -39,7 +39,7 @@ def privacy() -> str:
     last = datetime.now(UTC) + timedelta(days=days)
     return (
         "The pictures stay on the computer that runs this page. This browser alone can use them; whoever is given the "
-        "link of a run sees its result. They are kept as "
+        "link of a run sees its numbers, without the pictures. They are kept as "
         f"{kept.SIDE}×{kept.SIDE} pixels, the originals are not. What you add today is deleted after {days:g} days, "
         f"on {last:%d %B %Y}, or at once when you press Delete, and with it all that was measured on it."
     )
