@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -36,14 +35,11 @@ def main(only: list[str]) -> None:
         only: Paths of pages; none for all, which also removes what no page shows any more.
     """
     paths = only or ["", *(lesson.slug for lesson in lessons().values()), "models", "beyond"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         made = Path(home) / "drawings"
         made.mkdir()
         os.environ |= {"TLCORE_DRAWINGS": str(made), "TLCORE_NO_WORKER": "1"}  # an empty folder: Plotly draws them all
-        app = App(Path(home), port)
+        app = App.on_free_port(Path(home))
         app.start()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         try:

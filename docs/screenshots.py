@@ -6,7 +6,6 @@ A fresh app with its own worker; one lab and one comparison are run first, so th
 from __future__ import annotations
 
 import io
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -38,11 +37,8 @@ def main(only: list[str]) -> None:
         only: Names of pages; none for all.
     """
     FOLDER.mkdir(exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
-        app = App(Path(home), port)
+        app = App.on_free_port(Path(home))
         app.start()
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         try:

@@ -37,25 +37,25 @@ def show_figure(
         zoom: Whether there is something to zoom into; without it a finger on the chart scrolls the page.
         recorded: Whether it comes with the project: then a picture of it is shown until somebody points at the chart.
     """
-    figure = _drawn(key, repr(content), ink_of_page(), make)
-    if recorded:
-        name = _drawing_name(key, repr(content), ink_of_page(), figure)
-        exploring = st.session_state.get(f"{key}-explored", False)
-        if not exploring and (picture := drawings.drawing(name, alt)):
-            st.html(picture)
-            st.button(
-                "Explore this chart",
-                key=f"{key}-explore",
-                type="tertiary",
-                icon=":material/ads_click:",
-                on_click=st.session_state.update,
-                args=({f"{key}-explored": True},),
-            )
-            return
-        with st.container(key=f"drawing-{name}"):  # by which `make drawings` finds it
-            _show_plotly(figure, key, alt, zoom=zoom)
+    drawn = (key, repr(content), ink_of_page(), make)
+    if not recorded:
+        _show_plotly(_drawn(*drawn), key, alt, zoom=zoom)
         return
-    _show_plotly(figure, key, alt, zoom=zoom)
+    name = _drawing_name(*drawn)
+    exploring = st.session_state.get(f"{key}-explored", False)
+    if not exploring and (picture := drawings.drawing(name, alt)):
+        st.html(picture)
+        st.button(
+            "Explore this chart",
+            key=f"{key}-explore",
+            type="tertiary",
+            icon=":material/ads_click:",
+            on_click=st.session_state.update,
+            args=({f"{key}-explored": True},),
+        )
+        return
+    with st.container(key=f"drawing-{name}"):  # by which `make drawings` finds it
+        _show_plotly(_drawn(*drawn), key, alt, zoom=zoom)
 
 
 def _show_plotly(figure: go.Figure, key: str, alt: str, *, zoom: bool) -> None:
@@ -78,8 +78,8 @@ def _drawn(key: str, content: str, ink: str, _make: Callable[[], go.Figure]) -> 
 
 
 @st.cache_resource(max_entries=300, show_spinner=False)
-def _drawing_name(key: str, content: str, ink: str, _figure: go.Figure) -> str:
-    return drawings.name_of(key, _figure)
+def _drawing_name(key: str, content: str, ink: str, _make: Callable[[], go.Figure]) -> str:
+    return drawings.name_of(key, _drawn(key, content, ink, _make))
 
 
 def fold(label: str, key: str, show: Callable[[], object], *, icon: str | None = None) -> None:

@@ -56,6 +56,13 @@ class App:
     port: int
     process: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def on_free_port(cls, home: Path) -> App:
+        """One that is not started yet, on a port that nobody uses."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return cls(home, probe.getsockname()[1])
+
     @property
     def address(self) -> str:
         """Where it is."""
@@ -103,10 +110,7 @@ class App:
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """One server for all journeys, with a home of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    running = App(tmp_path_factory.mktemp("home"), port)
+    running = App.on_free_port(tmp_path_factory.mktemp("home"))
     running.start()
     yield running
     running.stop()

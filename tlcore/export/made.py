@@ -65,8 +65,7 @@ def make(record: RunRecord, kind: Kind, *, again: bool = False) -> File:
 
 
 def _path(record: RunRecord, kind: Kind) -> Path:
-    # Another run of it may end elsewhere, and another version may
-    # write another file.
+    # Another run of it may end elsewhere, and another version may write another file.
     said = f"{tlcore.__version__} {record.datasets['target'].sha256} {record.test_accuracy!r}"
     run = hashlib.sha256(said.encode()).hexdigest()[:8]
     return home() / "exports" / f"{record.arm_hash}{own.mark(record.experiment.target)}-{run}{kind.ending}"
