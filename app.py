@@ -25,6 +25,7 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from pages.shared.index_page import IndexPage
 from tlcore.data import own
 from tlcore.errors import UserError
 from tlcore.jobs.launch import WorkerKeeper
@@ -164,5 +165,5 @@ app = st.App(
     Path(__file__).parent / "pages" / "main.py",
     lifespan=lifespan,
     routes=[Route("/api/health", health)],
-    middleware=[Middleware(OwnerCookie)],
+    middleware=[Middleware(OwnerCookie), Middleware(IndexPage)],
 )

@@ -2,19 +2,18 @@
 
 import streamlit as st
 
-from pages.shared.drawings import STYLE
 from pages.shared.host import is_dark, plain_errors
 from pages.shared.lab import lab_page
 from tlcore.lessons import lessons
 
 st.set_page_config(page_title="Transfer learning, measured", page_icon="🔁", layout="wide")
-# Streamlit's own faded captions, and white on its dark theme's buttons, are below what WCAG asks of contrast.
-CONTRAST = '[data-testid="stCaptionContainer"] { color: inherit !important; opacity: 0.86 }'
+# White on the dark theme's buttons is below what WCAG asks of contrast.
 DARK = """
 button[data-testid="stBaseButton-primary"] { background-color: #17639B !important; border-color: #17639B !important }
 [data-selected="true"] p, [data-selected="true"] span { color: #D5EAF8 !important }
 """
-st.html(f"<style>{CONTRAST}{DARK if is_dark() else ''}{STYLE}</style>")
+if is_dark():
+    st.html(f"<style>{DARK}</style>")
 page = st.navigation(
     {
         "": [st.Page("start.py", title="Start", icon=":material/home:", default=True)],

@@ -18,6 +18,8 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
+from pages.shared.index_page import HEAD
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -126,6 +128,25 @@ def test_parts_of_a_page_set_no_name(server: Server) -> None:
     for path in ("/api/health", "/_stcore/health"):
         _, headers, _ = server.get(path, {"Accept": "*/*"})
         assert not any(value.startswith("tl_owner=") for value in headers.get_all("set-cookie", []))
+
+
+@pytest.mark.parametrize("path", ["/", "/compare", "/fewer-labels?src=mnist"])
+def test_every_page_comes_with_its_styles_whatever_the_browser_has(server: Server, path: str) -> None:
+    kept = {"If-None-Match": '"any"', "If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT", "Accept-Encoding": "gzip"}
+    status, headers, body = server.get(path, PAGE | kept)
+    assert status == 200
+    assert HEAD in body.split(b"</head>")[0]
+    assert body.rstrip().endswith(b"</html>")
+    assert int(headers["content-length"]) == len(body)
+    assert not {"etag", "last-modified", "content-encoding"} & {name.lower() for name in headers}
+
+
+def test_what_is_no_page_is_answered_as_it_is(server: Server) -> None:
+    _, headers, icon = server.get("/favicon.png", PAGE)
+    assert headers["etag"]
+    assert icon.startswith(b"\x89PNG")
+    status, _, _ = server.get("/_stcore/health", PAGE)
+    assert status == 200
 
 
 def test_websockets_pass(server: Server) -> None:

@@ -43,8 +43,9 @@ def show_figure(
         return
     name = _drawing_name(*drawn)
     exploring = st.session_state.get(f"{key}-explored", False)
-    if not exploring and (picture := drawings.drawing(name, alt)):
-        st.html(picture)
+    if not exploring and (pictures := drawings.drawing(name, alt)):
+        for picture in pictures:
+            st.markdown(picture.markdown, width=picture.width)
         st.button(
             "Explore this chart",
             key=f"{key}-explore",

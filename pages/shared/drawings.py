@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import io
 import json
 import os
+import re
+import string
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -27,9 +28,11 @@ WIDTHS = {"wide": 1280, "phone": 390}
 """Widths of the windows that they are drawn in, in pixels."""
 DENSITY = 2  # of the pictures' pixels, for sharp letters on good screens
 STYLE = """
-.drawing { height: auto; max-width: 100% }
-.drawing-phone { display: none }
-@media (max-width: 640px) { .drawing-wide { display: none } .drawing-phone { display: block } }
+[data-testid="stElementContainer"]:has(img[src$="#phone"]) { display: none }
+@media (max-width: 640px) {
+  [data-testid="stElementContainer"]:has(img[src$="#wide"]) { display: none }
+  [data-testid="stElementContainer"]:has(img[src$="#phone"]) { display: flex }
+}
 """
 """How one of the two is chosen; 640 pixels is where Streamlit puts columns below each other."""
 
@@ -62,26 +65,36 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | str | None) else str(value)
 
 
+class Drawing(NamedTuple):
+    """A figure as a picture for windows of one kind."""
+
+    markdown: str
+    """The picture, with what it shows for those who cannot see it."""
+    width: int
+    """In CSS pixels."""
+
+
 @lru_cache(maxsize=300)
-def drawing(name: str, alt: str) -> str | None:
-    """A figure as HTML, for wide windows and for telephones.
+def drawing(name: str, alt: str) -> list[Drawing]:
+    """A figure as pictures, for wide windows and for telephones; a window shows one of them (`STYLE`).
+
+    As Markdown, which Streamlit's page draws in its first step: any other element is drawn a third of a second later.
 
     Args:
         name: What `name_of` says.
         alt: What it shows, for those who cannot see it.
 
     Returns:
-        The pictures, one of which a window shows, or None where they are not both here.
+        Both, or none where they are not both here.
     """
     try:
         pictures = {look: (FOLDER / f"{name}-{look}.webp").read_bytes() for look in WIDTHS}
     except OSError:
-        return None
-    return "".join(_tag(look, content, alt) for look, content in pictures.items())
+        return []
+    return [_drawing(look, content, alt) for look, content in pictures.items()]
 
 
-def _tag(look: str, content: bytes, alt: str) -> str:
-    width, height = (side // DENSITY for side in Image.open(io.BytesIO(content)).size)
-    source = f"data:image/webp;base64,{base64.b64encode(content).decode()}"
-    size = f'width="{width}" height="{height}"'
-    return f'<img class="drawing drawing-{look}" src="{source}" {size} alt="{html.escape(alt)}">'
+def _drawing(look: str, content: bytes, alt: str) -> Drawing:
+    words = re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", " ".join(alt.split()))
+    address = f"data:image/webp;base64,{base64.b64encode(content).decode()}#{look}"
+    return Drawing(f"![{words}]({address})", Image.open(io.BytesIO(content)).width // DENSITY)
