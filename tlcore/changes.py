@@ -9,9 +9,10 @@ import numpy as np
 
 from tlcore.data import get_dataset, load
 from tlcore.data.external import IMAGENET
+from tlcore.features import stage_forwards
 from tlcore.loops import Forward
 from tlcore.metrics.similarity import debiased_cka, relative_change, weight_change
-from tlcore.models.build import HEAD, build_model, build_stages, set_weights, weights_sha256
+from tlcore.models.build import HEAD, build_model, set_weights, weights_sha256
 from tlcore.train import accuracy
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def feature_changes(
     old: NDArray[np.float32] | NDArray[np.uint8] = images[:WATCHED]
     new = old
     last = network.stage_names[-1]
-    for name, stage in zip(network.stage_names, _stages(network, shape), strict=True):
+    for name, stage in zip(network.stage_names, stage_forwards(network, shape, "float32"), strict=True):
         same_input = new is old
         set_weights(stage.model, before)
         old, given = stage(old), new
@@ -111,7 +112,7 @@ def stage_outputs(
     """
     outputs: dict[str, NDArray[np.float32]] = {}
     given: NDArray[np.float32] | NDArray[np.uint8] = images
-    for name, stage in zip(network.stage_names, _stages(network, shape), strict=True):
+    for name, stage in zip(network.stage_names, stage_forwards(network, shape, "float32"), strict=True):
         set_weights(stage.model, weights)
         given = outputs[name] = stage(given)
     return outputs
@@ -164,11 +165,6 @@ def _source_accuracy(hashed: _Hashed, network: Backbone, shape: Shape, source: s
 def whole_network(network: Backbone, shape: Shape, classes: int) -> Forward:
     """A network with a head, to be given weights and asked for its logits; one for all who ask."""
     return Forward(build_model(network, shape, classes, "float32"))
-
-
-@lru_cache(maxsize=6)
-def _stages(network: Backbone, shape: Shape) -> tuple[Forward, ...]:
-    return tuple(Forward(model) for model in build_stages(network, shape, "float32"))
 
 
 def as_rows(network: Backbone, features: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlcore.loops import Forward
-from tlcore.models.build import build_model, set_weights, weights_sha256
+from tlcore.loops import Forward, evaluated_at_once
+from tlcore.models.build import build_model, build_stages, set_weights, weights_sha256
 from tlcore.train import scaled
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tlcore.models.build import Shape
     from tlcore.models.registry import Backbone
 
-BLOCK = 1000  # images brought to another range at once
 ROOM = 200_000_000  # bytes; the features of 10,000 test images after two convolutions take 63 MB
 
 
@@ -52,7 +51,7 @@ class FrozenStages:
         self.scale = 1.0
         if count:
             self._weights = {name: weights[name] for name in backbone.stage_names[:count]}
-            self._outputs = _prefix(backbone, input_shape, precision, count)
+            self._parts = _parts(backbone, input_shape, precision, count)
             # A host's graph may hold what it has learned as constants, of which there are no weights.
             which = f"{backbone.name}/{backbone.host.sha256 if backbone.host else ''}"
             self._key = f"{which}/{precision}/{count}/{input_scale!r}/{weights_sha256(self._weights)}"
@@ -74,18 +73,23 @@ class FrozenStages:
         key = f"{self._key}/{name}"
         if name and (kept := _cache.get(key)) is not None:
             return self._scaled(kept)
-        set_weights(self._outputs.model, self._weights)
         features = self._features(images)
         if name:
             _cache.put(key, features)
         return self._scaled(features)
 
     def _features(self, images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
-        if self._input_scale == 1:
-            return self._outputs(images)
-        # In blocks: a test set of large pictures as floats would take gigabytes.
-        blocks = range(0, len(images), BLOCK)
-        return np.concatenate([self._outputs(in_range(images[at : at + BLOCK], self._input_scale)) for at in blocks])
+        for part in self._parts:
+            set_weights(part.model, self._weights)
+        # In blocks: what a stage makes of a whole test set may take gigabytes, and so may large pictures as floats.
+        block = evaluated_at_once(images.shape)
+        return np.concatenate([self._through(images[at : at + block]) for at in range(0, len(images), block)])
+
+    def _through(self, images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+        outputs = in_range(images, self._input_scale)
+        for part in self._parts:
+            outputs = part(outputs)
+        return outputs.astype(np.float32, copy=False)
 
     def _scaled(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return features if self.scale == 1 else features * np.float32(self.scale)
@@ -131,5 +135,23 @@ _cache = _Cache(ROOM)
 
 
 @lru_cache(maxsize=8)
-def _prefix(backbone: Backbone, input_shape: Shape, precision: str, count: int) -> Forward:
-    return Forward(build_model(backbone, input_shape, None, precision, 0, count))
+def _parts(backbone: Backbone, input_shape: Shape, precision: str, count: int) -> tuple[Forward, ...]:
+    """The first stages: one graph for a small network; a large one is built and traced once for every cut."""
+    if backbone.family == "application":
+        return stage_forwards(backbone, input_shape, precision)[:count]
+    return (Forward(build_model(backbone, input_shape, None, precision, 0, count)),)
+
+
+@lru_cache(maxsize=6)
+def stage_forwards(backbone: Backbone, input_shape: Shape, precision: str) -> tuple[Forward, ...]:
+    """Every stage, to be given weights and asked for its outputs; one each for all who ask.
+
+    Args:
+        backbone: The whole backbone.
+        input_shape: Height, width, channels of the images.
+        precision: Number format of the stages.
+
+    Returns:
+        One a stage, in their order.
+    """
+    return tuple(Forward(model) for model in build_stages(backbone, input_shape, precision))
