@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import keras
 
@@ -32,14 +32,14 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         x = tf.cast(inputs, tf.float32)  # as Keras does: half precision overflows here
-        channels = self.moving_mean.shape
-        mean, variance = self.moving_mean.value, self.moving_variance.value
+        kept_mean, kept_variance = cast("Any", self.moving_mean), cast("Any", self.moving_variance)
+        mean, variance, channels = kept_mean.value, kept_variance.value, kept_mean.shape
         learns = bool(training and self.trainable)
         none = tf.zeros([0])
         outputs, seen_mean, seen_variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
-            scale=self.gamma.value if self.scale else tf.ones(channels),
-            offset=self.beta.value if self.center else tf.zeros(channels),
+            scale=cast("Any", self.gamma).value if self.scale else tf.ones(channels),
+            offset=cast("Any", self.beta).value if self.center else tf.zeros(channels),
             mean=none if learns else mean,
             variance=none if learns else variance,
             epsilon=self.epsilon,
@@ -49,8 +49,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             # The operation tells an estimate for the population, n / (n - 1) times what Keras keeps.
             count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
             seen_variance *= tf.maximum(count - 1, 1) / count
-            self.moving_mean.assign(mean * self.momentum + seen_mean * (1 - self.momentum))
-            self.moving_variance.assign(variance * self.momentum + seen_variance * (1 - self.momentum))
+            kept_mean.assign(mean * self.momentum + seen_mean * (1 - self.momentum))
+            kept_variance.assign(variance * self.momentum + seen_variance * (1 - self.momentum))
         return tf.cast(outputs, self.compute_dtype)
 
 

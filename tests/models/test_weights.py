@@ -83,6 +83,37 @@ def test_every_tensor_comes_back_where_it_was(made: Made, file: str) -> None:
     assert file in found.provenance
 
 
+def test_a_network_is_built_only_to_read_a_file_the_first_time(
+    made: Made, places: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, expected = made
+    imagenet_weights(NET, SHAPE, str(folder / "old.h5"))
+    read = weights._read
+    monkeypatch.setattr(weights, "_read", lambda *_: pytest.fail("it was read again"))
+    again = imagenet_weights(NET, SHAPE, str(folder / "old.h5"))
+    assert list(again.weights) == list(NET.stage_names)
+    assert weights_sha256(again.weights) == weights_sha256(expected)
+
+    (kept,) = (places["home"] / weights.KEPT).iterdir()
+    kept.write_bytes(kept.read_bytes()[:1000])
+    monkeypatch.setattr(weights, "_read", read)
+    assert weights_sha256(imagenet_weights(NET, SHAPE, str(folder / "old.h5")).weights) == weights_sha256(expected)
+    imagenet_weights(NET, SHAPE, str(folder / "new.weights.h5"))  # another file, another copy
+    assert len(list(kept.parent.iterdir())) == 2
+
+
+def test_without_room_for_a_copy_weights_are_read_all_the_same(
+    made: Made, places: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(weights, "written_whole", full)
+    folder, expected = made
+    assert weights_sha256(imagenet_weights(NET, SHAPE, str(folder / "old.h5")).weights) == weights_sha256(expected)
+    assert not list((places["home"] / weights.KEPT).iterdir())
+
+
 def test_a_heavier_network_comes_back_too(tmp_path: Path) -> None:
     backbone = get_backbone("vgg16")
     folder, expected = save(backbone, tmp_path)

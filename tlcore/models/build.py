@@ -366,8 +366,12 @@ def _kernel_and_bias(received: tuple[int, ...], width: int) -> list[_Array]:
 def _built_arrays(backbone: Backbone, channels: int) -> list[list[_Array]]:
     """The arrays of every stage as Keras makes them."""
     side = max(backbone.min_size, 8)
-    model = build_model(backbone, (side, side, channels), None, "float32")
-    return [[_described(variable) for variable in model.get_layer(name).weights] for name in backbone.stage_names]
+    if backbone.family == "application":
+        parts = application_stages(backbone, (side, side, channels), "float32")
+    else:
+        model = build_model(backbone, (side, side, channels), None, "float32")
+        parts = [model.get_layer(name) for name in backbone.stage_names]
+    return [[_described(variable) for variable in part.weights] for part in parts]
 
 
 def _described(variable: Any) -> _Array:

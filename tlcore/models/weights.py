@@ -8,20 +8,29 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from tlcore.errors import UserError
-from tlcore.home import data_folders, home
+from tlcore.home import data_folders, home, make_room, written_whole
 
 if TYPE_CHECKING:
     import keras
 
     from tlcore.models.build import Shape, Weights
     from tlcore.models.registry import Application, Backbone
+
+
+KEPT = "published"  # folder in `home`
+ROOM = 500_000_000  # bytes in it
+# Not there, half copied, or no such file at all.
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +151,9 @@ def imagenet_weights(backbone: Backbone, input_shape: Shape, file: str | None = 
     published = path.name in application.files
     if path.name == application.files[0] and application.digest:
         _verify(path, application.digest)
-    weights = _read(path, backbone)
-    with path.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    sha256 = file_digest(path, "sha256")
     return PublishedWeights(
-        weights=weights,
+        weights=_kept_or_read(path, sha256, backbone),
         provenance=f"{'downloaded by keras.applications' if downloaded else 'local file'}, {path.name}",
         sha256=sha256,
         top1=application.top1 if published else None,
@@ -194,6 +201,34 @@ def _keras_download(application: Application, side: int) -> None:
     getattr(keras.applications, application.constructor)(
         weights="imagenet", include_top=False, input_shape=(side, side, 3), **dict(application.arguments)
     )
+
+
+def _kept_or_read(path: Path, sha256: str, backbone: Backbone) -> Weights:
+    """The arrays of a file; kept as they are, for to read them a whole network is built, in every process anew."""
+    import keras
+
+    described = f"{sha256} {keras.__version__} {_application(backbone)} {backbone.stages}"
+    name = f"{backbone.name}-{hashlib.sha256(described.encode()).hexdigest()[:16]}.npz"
+    with suppress(*_DAMAGED, UserError):
+        return _kept(home() / KEPT / name, backbone)
+    weights = _read(path, backbone)
+    with suppress(OSError, UserError):  # a disk that is full costs no one a result
+        kept = home() / KEPT / name
+        kept.parent.mkdir(exist_ok=True)
+        arrays = {f"{stage}.{at}": array for stage, held in weights.items() for at, array in enumerate(held)}
+        with written_whole(kept) as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        make_room(kept, ROOM)
+    return weights
+
+
+def _kept(path: Path, backbone: Backbone) -> Weights:
+    weights: Weights = {stage: [] for stage in backbone.stage_names}
+    # Opened here, because NumPy leaves a file open that it cannot read.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        for name in arrays.files:
+            weights[name.rpartition(".")[0]].append(arrays[name])
+    return weights
 
 
 def _read(path: Path, backbone: Backbone) -> Weights:
