@@ -6,6 +6,7 @@ A fresh app with its own worker; one lab and one comparison are run first, so th
 from __future__ import annotations
 
 import io
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -37,6 +38,7 @@ def main(only: list[str]) -> None:
         only: Names of pages; none for all.
     """
     FOLDER.mkdir(exist_ok=True)
+    os.environ.pop("TLCORE_DATA_DIR", None)  # pages name the folders that files were found in, which are this host's
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         app = App.on_free_port(Path(home))
         app.start()

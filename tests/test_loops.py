@@ -11,6 +11,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tlcore import loops
 from tlcore.loops import EVALUATION_BATCH, EVALUATION_PIXELS, Forward, Objective, in_unit_range
 from tlcore.models import BACKBONES, get_backbone
 from tlcore.models.build import HEAD, build_model, initial_weights, normalization_layers, set_weights
@@ -131,6 +132,15 @@ def test_stages_learn_at_their_own_rates() -> None:
     factors = {"dense1": 0.01, "dense2": 1 / 3}
     start, end = trained("mlp", Setup(stage_rates=tuple(factors.items())), rates)
     assert_close(end, by_hand("mlp", start, order(STEPS), rates, stage_rates=factors))
+
+
+@pytest.mark.parametrize("setup", [Setup(), Setup(stage_rates=(("stem", 0.1),))], ids=["one rate", "two rates"])
+def test_steps_in_a_graphs_loop_and_in_a_call_each_are_the_same(monkeypatch: pytest.MonkeyPatch, setup: Setup) -> None:
+    rates = np.linspace(1e-4, 1e-3, 5, dtype=np.float32)
+    _, looped = trained("mini_resnet_bn", setup, rates)
+    monkeypatch.setattr(loops, "MOST_LOOPED", 0)  # as for a network of keras.applications
+    _, called = trained("mini_resnet_bn", setup, rates)
+    assert_close(looped, called)
 
 
 @pytest.mark.usefixtures("eager")
