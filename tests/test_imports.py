@@ -25,6 +25,7 @@ TRAINS = {
     "tlcore.engine",
     "tlcore.export.model",
     "tlcore.features",
+    "tlcore.fused",
     "tlcore.heads",
     "tlcore.models.build",
     "tlcore.models.named_loading",
