@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Streamlit's own faded captions are below what WCAG asks of contrast.
-CONTRAST = '[data-testid="stCaptionContainer"] { color: inherit !important; opacity: 0.86 }'
+CONTRAST = '[data-testid="stCaptionContainer"] { color: inherit !important; opacity: 0.86 !important }'
 # Nobody else's page may send this one messages; no sign-in of a host's own.
 SERVER = "window.__streamlit = {{ BACKEND_BASE_URL: {}, HOST_CONFIG: {} }}"
 HOST = "{ allowedOrigins: [location.origin], useExternalAuthToken: false }"

@@ -11,7 +11,8 @@ ME = "m" * 32
 def everything(at: AppTest) -> str:
     """Every text that a page shows, alternative texts of charts left out."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "code")
-    return "\n".join(str(element.value) for kind in kinds for element in at.get(kind))
+    said = (str(element.value) for kind in kinds for element in at.get(kind))
+    return "\n".join(words for words in said if "](data:image/" not in words)
 
 
 def address(at: AppTest) -> dict[str, str]:
