@@ -55,7 +55,7 @@ def figures_of(part: str) -> dict[str, Any]:
     if hasattr(module, "THREADS"):
         from tlcore.backend import configure
 
-        configure(module.THREADS)
+        configure(module.THREADS, getattr(module, "FAMILY", "small"))
     return module.measure(figure=FIGURE) if part == "growth" else module.measure()
 
 

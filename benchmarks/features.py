@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.timing import Turn, turn_of
 from tlcore import backend
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tlcore.models.build import Weights
 
-THREADS = os.cpu_count() or 1
+THREADS, FAMILY = os.cpu_count() or 1, "application"
 BACKBONE, SIDE, CLASSES, BATCH = "mobilenet_v2_035", 96, 10, 32
 
 
@@ -37,26 +37,23 @@ def measure(images: int = 500, epochs: int = 20, rounds: int = 3) -> dict[str, o
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (images, SIDE, SIDE, 3), dtype=np.uint8), rng.integers(0, CLASSES, images)
     sides = {"ours": _ours(x, y, epochs, precision), "fit": _peer(x, y, epochs)}
-    first: dict[str, float] = {}
-    best: dict[str, tuple[float, float]] = {}
-    for turn in range(rounds + 1):
+    first = {name: turn_of(side) for name, side in sides.items()}
+    best: dict[str, Turn] = {}
+    for _ in range(rounds):
         for name, side in sides.items():
-            seconds, cpu = time.perf_counter(), time.process_time()
-            side()
-            spent = time.perf_counter() - seconds, time.process_time() - cpu
-            if turn:
-                held = best.get(name, spent)
-                best[name] = min(held[0], spent[0]), min(held[1], spent[1])
-            else:
-                first[name] = spent[0]
+            turn = turn_of(side)
+            best[name] = turn.best(best.get(name, turn))
+    ours, fit = best["ours"], best["fit"]
     return {
         "number format here": precision,
-        "tlcore, s": round(best["ours"][0], 3),
-        "frozen fit, s": round(best["fit"][0], 2),
-        "times faster": round(best["fit"][0] / best["ours"][0], 1),
-        "times less processor time": round(best["fit"][1] / best["ours"][1], 1),
-        "the first time, building and compiling included, tlcore / fit, s": f"{first['ours']:.1f} / {first['fit']:.1f}",
-        "times faster the first time": round(first["fit"] / first["ours"], 1),
+        "tlcore, s": round(ours.seconds, 3),
+        "frozen fit, s": round(fit.seconds, 2),
+        "times faster": round(fit.seconds / ours.seconds, 1),
+        "times less processor time": round(fit.cpu / ours.cpu, 1),
+        "the first time, building and compiling included, tlcore / fit, s": (
+            f"{first['ours'].seconds:.1f} / {first['fit'].seconds:.1f}"
+        ),
+        "times faster the first time": round(first["fit"].seconds / first["ours"].seconds, 1),
     }
 
 

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.timing import Turn
+from benchmarks.timing import Turn, turn_of
 from tlcore import backend
 
 if TYPE_CHECKING:
@@ -44,17 +44,14 @@ def measure(steps: int = 600, rounds: int = 5) -> dict[str, object]:
     best: dict[str, Turn] = {}
     beside: list[float] = []
     for turn in range(rounds + 1):
-        taken = {name: _taken(run) for name, run in bare.items()}
+        taken = {name: turn_of(run) for name, run in bare.items()}
         start = time.perf_counter()
         with _training_timed() as parts:
             run_arm(experiment, "scratch", 0)
         taken["arm"] = Turn(sum(part.seconds for part in parts), sum(part.cpu for part in parts))
         if turn:  # what is compiled once is not measured
             beside.append(time.perf_counter() - start - taken["arm"].seconds)
-            best = {
-                name: Turn(min(one.seconds, best.get(name, one).seconds), min(one.cpu, best.get(name, one).cpu))
-                for name, one in taken.items()
-            }
+            best = {name: one.best(best.get(name, one)) for name, one in taken.items()}
     return {
         "number format here": precision,
         **{f"{name}, ms a step": round(1000 * one.seconds / steps, 3) for name, one in best.items()},
@@ -62,12 +59,6 @@ def measure(steps: int = 600, rounds: int = 5) -> dict[str, object]:
         "overhead by CPU time, %": round(100 * (best["arm"].cpu / min(best[name].cpu for name in bare) - 1), 1),
         "a whole arm besides its training (images, looks, test, inspection), s": round(min(beside), 2),
     }
-
-
-def _taken(run: Callable[[], object]) -> Turn:
-    seconds, cpu = time.perf_counter(), time.process_time()
-    run()
-    return Turn(time.perf_counter() - seconds, time.process_time() - cpu)
 
 
 @contextmanager
@@ -80,7 +71,7 @@ def _training_timed() -> Generator[list[Turn]]:
 
     def timed(*arguments: Any, **named: Any) -> int:
         done: list[int] = []
-        parts.append(_taken(lambda: done.append(fit(*arguments, **named))))
+        parts.append(turn_of(lambda: done.append(fit(*arguments, **named))))
         return done[0]
 
     with patch.object(Program, "fit", timed):

@@ -50,7 +50,7 @@ def keras_epoch(x: NDArray[np.float32], y: NDArray[np.int64], batch_size: int) -
 
 
 def torch_epoch(
-    x: NDArray[np.float32], y: NDArray[np.int64], batch_size: int, threads: int, *, channels_last: bool = False
+    x: NDArray[np.float32], y: NDArray[np.int64], batch_size: int, threads: int, channels_last: bool = False
 ) -> Callable[[], object]:
     """One epoch of the usual PyTorch loop, eager, the batches cut from tensors by a permutation."""
     import torch

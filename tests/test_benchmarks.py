@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import PARTS, SPEED
 from benchmarks.table import RESULTS, ROWS, markdown
-from benchmarks.timing import race
+from benchmarks.timing import Apart, race
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -31,6 +33,12 @@ def test_a_race_keeps_the_best_turn_and_leaves_the_first_out() -> None:
     best = race({"a": lambda: turns.append("a"), "b": lambda: turns.append("b")}, rounds=2)
     assert turns == ["a", "b", "a", "b", "a", "b"]
     assert all(turn.seconds >= 0 and turn.cpu >= 0 for turn in best.values())
+
+
+def test_a_candidate_may_race_in_a_process_of_its_own() -> None:
+    best = race({"here": lambda: sum(range(10)), "apart": Apart(functools.partial, time.sleep, 0.02)}, rounds=2)
+    assert best["apart"].seconds >= 0.02
+    assert best["apart"].cpu < 0.02
 
 
 def test_exponents_of_known_growth() -> None:

@@ -393,7 +393,7 @@ def test_large_images_are_given_a_few_at_a_time() -> None:
     model = Noting()
     model(np.zeros((1, 224, 224, 3), dtype=np.float32))
     forward = Forward.__new__(Forward)
-    forward.model, forward._call = model, lambda x: keras.ops.convert_to_numpy(model(x))
+    forward.model, forward._tensor = model, model
     given.clear()
     assert forward(np.ones((70, 224, 224, 3), dtype=np.uint8)).shape == (70, 3)
     assert sum(given) == 70

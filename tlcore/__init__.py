@@ -6,6 +6,8 @@ import Keras; the first call of `compare` does.
 
 from __future__ import annotations
 
+import os
+import platform
 from typing import TYPE_CHECKING, Any
 
 from tlcore.errors import Stopped, UserError
@@ -14,6 +16,12 @@ from tlcore.results import Comparison, paired_comparisons
 
 if TYPE_CHECKING:
     from tlcore.runner import compare
+
+if platform.machine().lower() in ("x86_64", "amd64"):
+    # TensorFlow takes its quick convolutions (oneDNN) only where the processor has units for half precision. They train
+    # the small CNN 2.3 times as fast on one that has none (AMD EPYC with AVX2). It reads this when it is loaded, in
+    # whichever module that is; what a host sets itself stays.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.2.0"
 __all__ = [

@@ -25,7 +25,7 @@ from tlcore.console import Runner, err, out, show_comparison, table, write_text
 from tlcore.data import DATASETS
 from tlcore.errors import Stopped, UserError
 from tlcore.experiment import QUERY_KEYS, Experiment
-from tlcore.models import BACKBONES
+from tlcore.models import BACKBONES, get_backbone
 from tlcore.presets import PRESETS, RECORDS, Preset
 from tlcore.results import Comparison
 from tlcore.scenario import FAR, FEW, MANY, NEAR, TARGET
@@ -395,7 +395,6 @@ def record(names: tuple[str, ...], processes: int | None, folder: Path) -> None:
 def pretrain(source: str | None, backbone: str | None, folder: Path | None) -> None:
     """Train the source checkpoints that ship with the project, from the real data."""
     from tlcore.data import get_dataset
-    from tlcore.models import get_backbone
     from tlcore.pretrain import SHIPPED, SHIPPED_PAIRS, train_checkpoint
 
     if source is not None:
@@ -503,7 +502,7 @@ def recipe(json_path: Path | None, **given: str | None) -> None:
     _check_writable(json_path)
     from tlcore import backend
 
-    backend.configure(threads=os.cpu_count() or 1)
+    backend.configure(threads=os.cpu_count() or 1, family=get_backbone(experiment.backbone).family)
     with err.status("measuring", spinner="line") as status:
         found = measure_recipe(experiment, lambda step, seed: status.update(f"{STEPS[step].title}, seed {seed}"))
     _finish(found, json_path, show_recipe)
@@ -519,7 +518,6 @@ def weights(names: tuple[str, ...], download: bool) -> None:
     Example:
       python -m tlcore weights resnet50 --download
     """
-    from tlcore.models import get_backbone
     from tlcore.models.download import address_of
     from tlcore.models.download import download as fetch
     from tlcore.models.weights import find_weights, own_folder

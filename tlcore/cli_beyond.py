@@ -8,6 +8,7 @@ import click
 
 from tlcore.beyond.results import ARM_TITLES, TASKS, TaskName
 from tlcore.console import err, out, table, write_text
+from tlcore.quiet import import_quietly
 
 
 @click.command()
@@ -40,6 +41,7 @@ def beyond(
       python -m tlcore beyond segmentation
       python -m tlcore beyond verification --source fashion_mnist --target uci_digits --seeds 5
     """
+    import_quietly("keras")
     from tlcore.beyond.measure import measure
     from tlcore.views.beyond import beyond_sentences
 

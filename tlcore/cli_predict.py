@@ -8,6 +8,7 @@ import click
 
 from tlcore.console import out, table, write_text
 from tlcore.errors import UserError
+from tlcore.quiet import import_quietly
 from tlcore.results import Comparison
 
 
@@ -42,7 +43,8 @@ def predict(file: Path, picture: Path, strategy: str | None, json_path: Path | N
     kept = kept_weights.find(record)
     if kept is None:
         raise UserError("the weights of this arm are not kept on this machine any more: run the comparison again")
-    from tlcore.predict import predict as ask  # here, so that what is refused is refused without waiting for Keras
+    import_quietly("keras")  # here, so that what is refused is refused without waiting for it
+    from tlcore.predict import predict as ask
 
     (found,) = ask(record, kept, [pixels])
     if json_path is not None:

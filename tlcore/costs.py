@@ -148,13 +148,13 @@ def _measure(name: str) -> tuple[Cost, Environment]:
     """Measure one network in this process, which should have done nothing before."""
     from tlcore import backend
 
-    backend.configure(threads=os.cpu_count() or 1)
+    network = get_backbone(name)
+    backend.configure(threads=os.cpu_count() or 1, family=network.family)
     import numpy as np
 
     from tlcore.loops import Forward
     from tlcore.models.build import build_model
 
-    network = get_backbone(name)
     shape = input_shape_of(network)
     model = build_model(network, shape, None, "float32", pooled=True)
     forward = Forward(model)

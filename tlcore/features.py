@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlcore.loops import Forward, evaluated_at_once
+from tlcore.loops import Forward, evaluated_at_once, through
 from tlcore.models.build import build_model, build_stages, set_weights, weights_sha256
 from tlcore.train import scaled
 
@@ -86,10 +86,7 @@ class FrozenStages:
         return np.concatenate([self._through(images[at : at + block]) for at in range(0, len(images), block)])
 
     def _through(self, images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
-        outputs = in_range(images, self._input_scale)
-        for part in self._parts:
-            outputs = part(outputs)
-        return outputs.astype(np.float32, copy=False)
+        return through(self._parts, in_range(images, self._input_scale))
 
     def _scaled(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return features if self.scale == 1 else features * np.float32(self.scale)

@@ -290,7 +290,9 @@ class Forward:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        self._call = {"tensorflow": self._tensorflow, "jax": self._jax, "torch": self._torch}[keras.backend.backend()]()
+        self._tensor = {"tensorflow": self._tensorflow, "jax": self._jax, "torch": self._torch}[
+            keras.backend.backend()
+        ]()
 
     def __call__(self, x: NDArray[Any], at_once: int | None = None) -> NDArray[np.float32]:
         """Outputs for at least one input.
@@ -303,8 +305,19 @@ class Forward:
             Outputs in float32.
         """
         most = at_once or evaluated_at_once(x.shape)
-        parts = [np.asarray(self._call(x[start : start + most])) for start in range(0, len(x), most)]
+        parts = [through([self], x[start : start + most]) for start in range(0, len(x), most)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def tensor(self, x: Any) -> Any:
+        """Outputs on the device.
+
+        Args:
+            x: Few enough inputs to go through at once, as an array or a tensor of this backend.
+
+        Returns:
+            A tensor in float32.
+        """
+        return self._tensor(x)
 
     def _outputs(self, x: Any) -> Any:
         return ops.cast(self.model(in_unit_range(x), training=False), "float32")
@@ -319,7 +332,7 @@ class Forward:
             kind: tf.function(self._outputs, input_signature=[tf.TensorSpec(shape, kind)], **options)
             for kind in ("uint8", "float32")
         }
-        return lambda x: traced[x.dtype.name](tf.constant(x)).numpy()
+        return lambda x: traced[x.dtype.name](tf.convert_to_tensor(x))
 
     def _jax(self) -> Callable[[Any], Any]:
         import jax  # pyright: ignore[reportMissingImports]
@@ -329,7 +342,7 @@ class Forward:
 
         compiled = jax.jit(outputs)
 
-        def call(x: NDArray[Any]) -> Any:
+        def call(x: Any) -> Any:
             # XLA compiles anew for every shape: batches are filled up to the next of few sizes.
             size = next((size for size in JAX_BATCHES if size >= len(x)), len(x))
             short = size - len(x)
@@ -343,11 +356,27 @@ class Forward:
     def _torch(self) -> Callable[[Any], Any]:
         import torch  # pyright: ignore[reportMissingImports]
 
-        def call(x: NDArray[Any]) -> Any:
+        def call(x: Any) -> Any:
             with torch.no_grad():
-                return ops.convert_to_numpy(self._outputs(ops.convert_to_tensor(x)))
+                return self._outputs(ops.convert_to_tensor(x))
 
         return call
+
+
+def through(forwards: Sequence[Forward], x: NDArray[Any]) -> NDArray[np.float32]:
+    """What the last of several models makes of the outputs of those before it, which stay on the device.
+
+    Args:
+        forwards: At least one model.
+        x: Few enough inputs to go through at once.
+
+    Returns:
+        The last one's outputs.
+    """
+    outputs: Any = x
+    for forward in forwards:
+        outputs = forward.tensor(outputs)
+    return np.asarray(ops.convert_to_numpy(outputs))
 
 
 def evaluated_at_once(shape: tuple[int, ...]) -> int:

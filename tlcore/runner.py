@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlcore.errors import Stopped
 from tlcore.experiment import Event, Experiment, RunRecord
+from tlcore.models import get_backbone
 from tlcore.results import Comparison
 
 if TYPE_CHECKING:
@@ -82,13 +83,13 @@ _events: Any = None
 _stop: Any = None
 
 
-def _start_process(events: Any, stop: Any, threads: int) -> None:
+def _start_process(events: Any, stop: Any, threads: int, family: str) -> None:
     global _events, _stop
     _events, _stop = events, stop
     from tlcore import backend
 
     gc.freeze()  # a collection would write to, and so copy, every page that is shared with the other processes
-    backend.configure(threads)
+    backend.configure(threads, family)
 
 
 def _measure_in_process(experiment: Experiment) -> None:
@@ -136,9 +137,11 @@ def _in_processes(
                 failed.append(error)
                 stop.set()
 
+    family = get_backbone(experiment.backbone).family
+
     def pool_of(count: int, threads: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            count, mp_context=context, initializer=_start_process, initargs=(events, stop, threads)
+            count, mp_context=context, initializer=_start_process, initargs=(events, stop, threads, family)
         )
 
     listener = threading.Thread(target=pass_on, daemon=True)

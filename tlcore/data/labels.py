@@ -165,9 +165,11 @@ def split_labels(
         wanted = [spec.observation_per_class] * len(spec.classes)
         observation = _whole_groups(dataset, rest, wanted, np.random.default_rng([seed, 7]))
         used = np.concatenate([test, observation])
+    free = np.ones(len(dataset.y_train), dtype=bool)
+    free[used] = False
     labelled: list[NDArray[np.int64]] = []
     for name, rows in zip(spec.classes, by_class, strict=True):
-        pool = np.setdiff1d(rows, used)
+        pool = rows[free[rows]]
         if len(pool) < per_class:
             raise UserError(
                 f"{spec.name}: class '{name}' has {len(pool)} images to label, {per_class} were asked for: "
