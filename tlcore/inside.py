@@ -7,12 +7,10 @@ of pictures for all arms of a task.
 from __future__ import annotations
 
 import json
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -20,6 +18,7 @@ from tlcore.data import own
 from tlcore.errors import UserError
 from tlcore.home import home, written_whole
 from tlcore.metrics.similarity import principal_components
+from tlcore.npz import UNREADABLE, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -456,13 +455,12 @@ def _read_pictures(path: Path) -> Pictures | None:
 
 
 # Not there, half copied, of another version, or no such file at all: nothing is shown, and nothing breaks.
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, NotImplementedError, BadZipFile, zlib.error)
+_DAMAGED = (*UNREADABLE, IndexError, NotImplementedError)
 
 
 @lru_cache(maxsize=64)
 def _parsed(path: Path, _changed: int) -> Inside:
-    # Opened here, because NumPy leaves a file open that it cannot read.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with opened(path) as arrays:
         about = json.loads(bytes(arrays["about"]))
         if about["version"] != _VERSION:
             raise ValueError(f"{path} is of version {about['version']}")
@@ -489,5 +487,5 @@ def _parsed(path: Path, _changed: int) -> Inside:
 
 @lru_cache(maxsize=4)
 def _parsed_pictures(path: Path, _changed: int) -> Pictures:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with opened(path) as arrays:
         return Pictures(arrays["images"], arrays["labels"])

@@ -6,17 +6,16 @@ One file an arm, the first seed of every strategy. Reading them needs no Keras.
 from __future__ import annotations
 
 import json
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from tlcore.data import own
 from tlcore.errors import UserError
 from tlcore.home import home, make_room, written_whole
+from tlcore.npz import UNREADABLE, by_stage, flat, opened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 ROOM = 500_000_000  # bytes in `home`: 500 arms of the small networks, or five of ResNet50
 PIXELS = "pixels"  # what the weights of a logistic regression stand under
 _VERSION = 1
-# Not there, half copied, of another version, or no such file at all.
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +76,7 @@ def find(record: RunRecord) -> KeptWeights | None:
     Returns:
         They, or None where this machine does not keep them, or keeps those of another run of the same arm.
     """
-    with suppress(*_DAMAGED, UserError):
+    with suppress(*UNREADABLE, UserError):
         return _read(_path(record.experiment, record.strategy, record.seed), record)
     return None
 
@@ -88,9 +85,9 @@ def has(record: RunRecord) -> bool:
     """Whether `find` would find something, without reading the weights themselves."""
     try:
         path = _path(record.experiment, record.strategy, record.seed)
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with opened(path) as arrays:
             return _is_of(json.loads(bytes(arrays["about"])), record)
-    except (*_DAMAGED, UserError):
+    except (*UNREADABLE, UserError):
         return False
 
 
@@ -113,26 +110,19 @@ def _write(path: Path, kept: KeptWeights) -> None:
         "dataset_sha256": kept.dataset_sha256,
         "test_accuracy": kept.test_accuracy,
     }
-    arrays: dict[str, NDArray[Any]] = {"about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)}
-    for stage, held in kept.weights.items():
-        arrays |= {f"{stage}.{at}": array.astype(np.float32, copy=False) for at, array in enumerate(held)}
+    arrays = {name: array.astype(np.float32, copy=False) for name, array in flat(kept.weights).items()}
+    described = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     with written_whole(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, allow_pickle=False, about=described, **arrays)
 
 
 def _read(path: Path, record: RunRecord) -> KeptWeights | None:
-    # Opened here, because NumPy leaves a file open that it cannot read.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with opened(path) as arrays:
         about = json.loads(bytes(arrays["about"]))
         if not _is_of(about, record):
             return None
-        weights: dict[str, list[NDArray[np.float32]]] = {}
-        for name in arrays.files:
-            stage, dot, _ = name.rpartition(".")
-            if dot:
-                weights.setdefault(stage, []).append(arrays[name])
         return KeptWeights(
-            weights=weights,
+            weights=by_stage(arrays),
             feature_scale=float(about["feature_scale"]),
             dataset_sha256=str(about["dataset_sha256"]),
             test_accuracy=float(about["test_accuracy"]),

@@ -20,12 +20,12 @@ from tlcore.backend import environment
 from tlcore.data import get_dataset, load
 from tlcore.data.external import EXTERNAL, HOST_MODEL, IMAGENET
 from tlcore.data.labels import augment, batch_order
-from tlcore.data.sources import UNREADABLE
 from tlcore.errors import Stopped, UserError
 from tlcore.experiment import Environment, Event, Experiment, SourceModel
 from tlcore.home import home
 from tlcore.models import get_backbone
 from tlcore.models.build import Weights, initial_weights, weight_shapes, weights_sha256
+from tlcore.npz import UNREADABLE, by_stage, flat, opened
 from tlcore.policy import PRETRAINING_PARTS, PretrainingRecipe
 from tlcore.train import STEPS_PER_CALL, Program, accuracy
 
@@ -283,11 +283,10 @@ def _write(path: Path, checkpoint: Checkpoint, backbone: str, where: Environment
         "model": checkpoint.info.model_dump(mode="json"),
         "environment": where.model_dump(mode="json"),
     }
-    arrays = {f"{name}.{i}": array for name, stage in checkpoint.weights.items() for i, array in enumerate(stage)}
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(partial, **arrays)  # pyright: ignore[reportArgumentType]
+        np.savez_compressed(partial, **flat(checkpoint.weights))  # pyright: ignore[reportArgumentType]
         path.with_suffix(".json").write_text(json.dumps(described, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         partial.replace(path)
     except OSError as error:
@@ -301,10 +300,8 @@ def _read(path: Path, provenance: str) -> Checkpoint | None:
     try:
         described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         info = SourceModel.model_validate(described["model"] | {"provenance": provenance})
-        weights: Weights = {}
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            for name in arrays.files:
-                weights.setdefault(name.rpartition(".")[0], []).append(arrays[name])
+        with opened(path) as arrays:
+            weights = by_stage(arrays)
         backbone = get_backbone(described["backbone"])
         dataset_sha256, provenance_of_data = described["dataset_sha256"], described["dataset_provenance"]
     except (*UNREADABLE, AttributeError):

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlcore.data.sources import KEYS, UNREADABLE, cache_folder
+from tlcore.data.sources import KEYS, cache_folder
 from tlcore.errors import UserError
 from tlcore.lock import FileLock
+from tlcore.npz import UNREADABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,6 @@ import io
 import math
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ import numpy as np
 from tlcore.data import drawn
 from tlcore.errors import UserError
 from tlcore.home import data_folders, home
+from tlcore.npz import UNREADABLE, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     Labels = NDArray[np.uint8]
     Choose = Callable[[Labels], NDArray[np.int64]]  # from all labels of a split to the rows to keep, ascending
 
-# What NumPy and zipfile raise for files that are damaged or something else.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile)
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 CIFAR_ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 CIFAR_ARCHIVE = "cifar-10-batches-py-target_archive"
@@ -115,8 +113,7 @@ class _Contents:
 def _read_npz(path: Path, choose: Choose | None = None) -> _Contents:
     """Read a file of four arrays; with `choose`, the rows that are not wanted are never in memory together."""
     try:
-        # Opened here, for NumPy leaves a file open that turns out not to be an archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with opened(path) as archive:
             labels: dict[str, Labels] = {split: archive[f"y_{split}"].reshape(-1) for split in ("train", "test")}
             if any(y.dtype != np.uint8 for y in labels.values()):
                 raise TypeError("labels are not bytes")

@@ -8,17 +8,16 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from tlcore.errors import UserError
 from tlcore.home import data_folders, home, make_room, written_whole
+from tlcore.npz import UNREADABLE, by_stage, flat, opened
 
 if TYPE_CHECKING:
     import keras
@@ -26,11 +25,8 @@ if TYPE_CHECKING:
     from tlcore.models.build import Shape, Weights
     from tlcore.models.registry import Application, Backbone
 
-
 KEPT = "published"  # folder in `home`
 ROOM = 500_000_000  # bytes in it
-# Not there, half copied, or no such file at all.
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,25 +205,15 @@ def _kept_or_read(path: Path, sha256: str, backbone: Backbone) -> Weights:
 
     described = f"{sha256} {keras.__version__} {_application(backbone)} {backbone.stages}"
     name = f"{backbone.name}-{hashlib.sha256(described.encode()).hexdigest()[:16]}.npz"
-    with suppress(*_DAMAGED, UserError):
-        return _kept(home() / KEPT / name, backbone)
+    with suppress(*UNREADABLE, UserError), opened(home() / KEPT / name) as arrays:
+        return {stage: [] for stage in backbone.stage_names} | by_stage(arrays)
     weights = _read(path, backbone)
     with suppress(OSError, UserError):  # a disk that is full costs no one a result
         kept = home() / KEPT / name
         kept.parent.mkdir(exist_ok=True)
-        arrays = {f"{stage}.{at}": array for stage, held in weights.items() for at, array in enumerate(held)}
         with written_whole(kept) as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez(file, allow_pickle=False, **flat(weights))
         make_room(kept, ROOM)
-    return weights
-
-
-def _kept(path: Path, backbone: Backbone) -> Weights:
-    weights: Weights = {stage: [] for stage in backbone.stage_names}
-    # Opened here, because NumPy leaves a file open that it cannot read.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        for name in arrays.files:
-            weights[name.rpartition(".")[0]].append(arrays[name])
     return weights
 
 
