@@ -24,7 +24,8 @@ def test_an_example_runs_and_says_what_it_found(
 
 def test_there_is_an_example_of_every_experiment() -> None:
     assert {path.stem for path in EXAMPLES} >= {
-        *("compare", "labels", "cut", "source_size", "estimate", "scenario", "forgetting", "depth", "several_tasks")
+        *("compare", "labels", "cut", "source", "source_size", "depth", "steps", "unfreezing", "forgetting"),
+        *("estimate", "advice", "scenario", "several_tasks"),
     }
 
 
