@@ -27,6 +27,6 @@ def show_costs(key: str) -> None:
         "Parameters are disk, memory and time: for everybody who downloads the model, and in every prediction. "
         "Measured on one machine, one after another."
     )
-    said = "Parameters against images a second; table below."
+    said = "Parameters and images a second of every network, the fastest first; table below."
     show_figure(lambda: costs_figure(costs), key, f"{key}-figure", said, recorded=True)
     fold("Every model as a table", f"{key}-more", lambda: show_table(table, f"{key}-table", "Costs of every network."))

@@ -22,19 +22,23 @@ def test_the_table_has_a_row_for_every_network() -> None:
     assert pd.isna(table.set_index("Network").loc["Small CNN"]["ImageNet top-1 (%)"])
 
 
-def test_the_figure_names_every_network_where_it_lies() -> None:
+def test_the_figure_has_a_row_for_every_network_and_its_numbers_beside_the_points() -> None:
     figure = costs_figure(costs())
-    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
+    assert (figure.layout.xaxis.type, figure.layout.xaxis2.type) == ("log", "log")
     assert figure.layout.paper_bgcolor == CLEAR
-    shown = {text: (x, y) for trace in figure.data for text, x, y in zip(trace.text, trace.x, trace.y, strict=True)}
-    assert shown == {cost.title: (cost.parameters, cost.images_per_second) for cost in costs().costs}
+    for axis, what in (("x", "parameters"), ("x2", "images_per_second")):
+        shown = {
+            title: x for trace in figure.data if trace.xaxis == axis for title, x in zip(trace.y, trace.x, strict=True)
+        }
+        assert shown == {cost.title: getattr(cost, what) for cost in costs().costs}
+    written = {
+        (trace.xaxis, title): text for trace in figure.data for title, text in zip(trace.y, trace.text, strict=True)
+    }
+    assert written["x", "ResNet-50"] == "23.6 M"
     assert len({trace.marker.symbol for trace in figure.data}) == 2
 
 
-def test_labels_of_neighbours_lie_on_two_sides() -> None:
-    sides = {
-        text: side
-        for trace in costs_figure(costs()).data
-        for text, side in zip(trace.text, trace.textposition, strict=True)
-    }
-    assert sides["ResNet-50"] != sides["Xception"]
+def test_the_fastest_network_is_on_top() -> None:
+    titles = costs_figure(costs()).layout.yaxis.categoryarray
+    speeds = {cost.title: cost.images_per_second for cost in costs().costs}
+    assert [speeds[title] for title in titles] == sorted(speeds.values())

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from tlcore.views.common import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import plotly.graph_objects as go
 
     from tlcore.costs import Cost, Costs
 
 PUBLISHED, OWN = "#0072B2", "#D55E00"
-HEIGHT = 460
-# Of a page of usual width, as shares of the drawing area: a point, a letter's width, a line's height.
-POINT, CHARACTER, LINE = (0.013, 0.03), 0.0068, 0.045
+ROW, AROUND = 25, 110  # pixels: a network's row; titles, axes and legend together
+LABEL = 0.75  # of an axis, beyond the largest value: room for its number on a telephone
 
 
 def costs_table(costs: Costs) -> pd.DataFrame:
@@ -51,7 +50,7 @@ def costs_table(costs: Costs) -> pd.DataFrame:
 
 
 def costs_figure(costs: Costs) -> go.Figure:
-    """Parameters against images a second, both logarithmic, every network by name.
+    """Parameters and images a second of every network, both logarithmic, a row each, the fastest on top.
 
     Networks with published weights are circles, this project's own are diamonds: they see smaller images too.
 
@@ -61,75 +60,66 @@ def costs_figure(costs: Costs) -> go.Figure:
     Returns:
         The figure.
     """
-    figure, sides = go.Figure(), _sides(costs.costs)
+    columns = (
+        ("Parameters", {cost.backbone: float(cost.parameters) for cost in costs.costs}, _millions),
+        ("Images a second", {cost.backbone: cost.images_per_second for cost in costs.costs}, _rate),
+    )
     groups = (
         ("ImageNet weights", PUBLISHED, "circle", [cost for cost in costs.costs if cost.top1 is not None]),
         ("this project's own", OWN, "diamond", [cost for cost in costs.costs if cost.top1 is None]),
     )
+    figure = make_subplots(
+        1, 2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=[title for title, _, _ in columns]
+    )
     for name, colour, symbol, group in groups:
-        if not group:
-            continue
-        figure.add_scatter(
-            x=[cost.parameters for cost in group],
-            y=[cost.images_per_second for cost in group],
-            mode="markers+text",
-            marker={"color": colour, "symbol": symbol, "size": 11},
-            text=[cost.title for cost in group],
-            textposition=[sides[cost.backbone] for cost in group],
-            textfont={"color": colour, "size": 12},
-            name=name,
-            customdata=[[_accuracy(cost), "×".join(map(str, cost.input_shape))] for cost in group],
-            hovertemplate="<b>%{text}</b><br>%{x:,} parameters<br>%{y:,.0f} images a second of %{customdata[1]}"
-            "<br>%{customdata[0]}<extra></extra>",
-            cliponaxis=False,
+        for column, (_, values, written) in enumerate(columns, start=1):
+            if not group:
+                continue
+            figure.add_scatter(
+                x=[values[cost.backbone] for cost in group],
+                y=[cost.title for cost in group],
+                mode="markers+text",
+                marker={"color": colour, "symbol": symbol, "size": 10},
+                text=[written(values[cost.backbone]) for cost in group],
+                textposition="middle right",
+                textfont={"size": 12},
+                name=name,
+                legendgroup=name,
+                showlegend=column == 1,
+                customdata=[[_accuracy(cost), "×".join(map(str, cost.input_shape))] for cost in group],
+                hovertemplate="<b>%{y}</b>, pictures of %{customdata[1]}<br>%{text}<br>%{customdata[0]}<extra></extra>",
+                cliponaxis=False,
+                row=1,
+                col=column,
+            )
+    for column, (_, values, _) in enumerate(columns, start=1):
+        low, high = math.log10(min(values.values())), math.log10(max(values.values()))
+        span = max(high - low, 1.0)
+        shown = [low - 0.1 * span, high + LABEL * span]
+        # Every point has its number beside it.
+        figure.update_xaxes(
+            title="logarithmic", type="log", range=shown, dtick=1, showticklabels=False, zeroline=False, col=column
         )
-    figure.update_xaxes(title="Parameters (logarithmic)", type="log", zeroline=False, dtick=1)
-    figure.update_yaxes(title="Images a second (logarithmic)", type="log", zeroline=False, dtick=1, automargin=True)
-    margin = {"l": 8, "r": 56, "t": 28, "b": 44}
-    return figure.update_layout(**layout(height=HEIGHT, margin=margin, legend={"orientation": "h"}, showlegend=True))
+    ordered = sorted(costs.costs, key=lambda cost: cost.images_per_second)
+    titles = [cost.title for cost in ordered]
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=titles, range=[-0.6, len(titles) - 0.4], showgrid=True, automargin=True
+    )
+    figure.update_annotations(font_size=13)
+    legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
+    margin = {"l": 8, "r": 8, "t": 28, "b": 64}
+    return figure.update_layout(
+        **layout(height=AROUND + ROW * len(titles), margin=margin, legend=legend, showlegend=True)
+    )
+
+
+def _millions(parameters: float) -> str:
+    return f"{parameters / 1e6:.1f} M" if parameters >= 1e6 else f"{parameters / 1e3:.0f} k"
+
+
+def _rate(images: float) -> str:
+    return f"{images:,.0f}" if images >= 10 else f"{images:.1f}"
 
 
 def _accuracy(cost: Cost) -> str:
     return "no published weights" if cost.top1 is None else f"ImageNet top-1 {100 * cost.top1:.1f} %"
-
-
-def _sides(costs: Sequence[Cost]) -> dict[str, str]:
-    """Where each name stands beside its point, so that it covers no other name and no point, as far as there is room.
-
-    Args:
-        costs: The networks.
-
-    Returns:
-        Plotly's text position by name of the network.
-    """
-    places = np.log10([(cost.parameters, cost.images_per_second) for cost in costs])
-    places = (places - places.min(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-9)
-    taken = [_Box(x, y, *POINT) for x, y in places]
-    sides: dict[str, str] = {}
-    for at in np.argsort(-places[:, 1], kind="stable"):
-        cost, (x, y) = costs[at], places[at]
-        wide = CHARACTER * len(cost.title)
-        across, up = 0.51 * (wide + POINT[0]), 0.51 * (LINE + POINT[1])
-        boxes = {
-            "top center": _Box(x, y + up, wide, LINE),
-            "bottom center": _Box(x, y - up, wide, LINE),
-            "middle right": _Box(x + across, y, wide, LINE),
-            "middle left": _Box(x - across, y, wide, LINE),
-        }
-        side = min(boxes, key=lambda name: sum(boxes[name].covers(box) for box in taken))
-        taken.append(boxes[side])
-        sides[cost.backbone] = side
-    return sides
-
-
-class _Box(NamedTuple):
-    """A rectangle about a middle, in shares of the drawing area."""
-
-    x: float
-    y: float
-    wide: float
-    high: float
-
-    def covers(self, other: _Box) -> bool:
-        """Whether two of them overlap."""
-        return 2 * abs(self.x - other.x) < self.wide + other.wide and 2 * abs(self.y - other.y) < self.high + other.high
